@@ -1,0 +1,7 @@
+"""The package behind the lectures: everything that two lectures need, and every model that the course teaches."""
+
+from course_utils.expectations import expect, record
+from course_utils.session import start
+
+__all__ = ["expect", "record", "start"]
+__version__ = "2026.11"

@@ -1,0 +1,1 @@
+"""The architectures that the course teaches, one file each."""

@@ -1,0 +1,119 @@
+"""One call at the top of every lecture: profile, seed, threads, device and plot style.
+
+The profile is the course's only knob. ``ci`` runs on the assets that come with the course, in small sizes and
+without progress bars; ``laptop`` runs on real data with a small encoder; ``gpu`` on real data in full size.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+PROFILES = ("ci", "laptop", "gpu")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a lecture knows about the run it is part of."""
+
+    profile: str
+    seed: int
+    device: torch.device
+
+    def choose(self, *, ci: T, laptop: T, gpu: T) -> T:
+        """Return the value that belongs to this run's profile."""
+        return {"ci": ci, "laptop": laptop, "gpu": gpu}[self.profile]
+
+
+def has_accelerator() -> bool:
+    """Whether PyTorch sees a GPU (CUDA or Apple's MPS) or another accelerator."""
+    import torch
+
+    return torch.accelerator.is_available()
+
+
+def current_profile(profile: str | None = None) -> str:
+    """The profile in force: the argument, else ``COURSE_PROFILE``, else what the machine suggests.
+
+    Raises:
+        ValueError: if the name is not one of ``ci``, ``laptop`` and ``gpu``.
+    """
+    name = profile or os.environ.get("COURSE_PROFILE")
+    if not name:
+        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+            return "ci"
+        return "gpu" if has_accelerator() else "laptop"
+    if name not in PROFILES:
+        raise ValueError(f"There is no profile {name!r}; choose one of {', '.join(PROFILES)}.")
+    return name
+
+
+def cache_folder() -> Path:
+    """Where downloads and encoded features are kept: ``COURSE_CACHE``, else the user's cache folder."""
+    if folder := os.environ.get("COURSE_CACHE"):
+        return Path(folder)
+    import pooch
+
+    return Path(pooch.os_cache("transfer-learning-course"))
+
+
+def data_folder() -> Path:
+    """The data that the course ships: beside the package in a checkout, inside it in an installed wheel."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent / "data"
+    return beside if (beside / "sms_standin.csv").exists() else package / "data"
+
+
+def show_progress() -> bool:
+    """Progress bars are for people: everywhere but in profile ``ci``."""
+    return current_profile() != "ci"
+
+
+def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Session:
+    """Prepare a lecture: fix the seeds, settle threads and device, set the plot style, print one line.
+
+    Args:
+        profile: ``ci``, ``laptop`` or ``gpu``; by default what :func:`current_profile` finds.
+        seed: seeds Python, NumPy and PyTorch.
+        big: larger fonts in figures, for a projector.
+    """
+    name = current_profile(profile)
+    os.environ["COURSE_PROFILE"] = name
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Idle OpenMP threads that spin take the core away from everybody else; read once, when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if name == "ci":
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+    import torch
+    from accelerate.utils import set_seed
+
+    from course_utils import plotting
+
+    if name == "ci":
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    set_seed(seed)
+    plotting.set_style(big=big)
+    device = torch.accelerator.current_accelerator() if name == "gpu" and has_accelerator() else None
+    session = Session(name, seed, device or torch.device("cpu"))
+    details = "embedded assets, small sizes" if name == "ci" else f"{device_name(session.device)}"
+    print(f"Course ready: profile {name} ({details}), seed {seed}")
+    return session
+
+
+def device_name(device: torch.device) -> str:
+    """A device in words, for the banner."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
