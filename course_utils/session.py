@@ -88,6 +88,8 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Idle OpenMP threads that spin take the core away from everybody else; read once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # NumPy's own threads gain nothing on the small problems of a lecture, and fight with PyTorch's for the cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if name == "ci":
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -96,8 +98,11 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
 
     import torch
     from accelerate.utils import set_seed
+    from threadpoolctl import threadpool_limits
 
     from course_utils import plotting
+
+    threadpool_limits(1, user_api="blas")  # where NumPy was imported before this call
 
     if name == "ci":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))

@@ -41,7 +41,7 @@ class Examples:
     labels: Tensor
 
     def __post_init__(self) -> None:
-        self.labels = torch.as_tensor(self.labels)
+        self.labels = torch.as_tensor(np.array(self.labels))
         if self.labels.is_floating_point() or self.labels.dtype == torch.bool:
             raise TypeError(
                 f"Labels must be whole numbers (torch.long), and these are {self.labels.dtype}: each names a class "
@@ -116,7 +116,7 @@ def balanced_weights(labels: Any, classes: int | None = None) -> Tensor:
     Raises:
         ValueError: if a class has no example; its weight would be infinite.
     """
-    counts = torch.bincount(torch.as_tensor(labels).long(), minlength=classes or 0)
+    counts = torch.bincount(torch.as_tensor(np.array(labels)).long(), minlength=classes or 0)
     if (counts == 0).any():
         missing = torch.nonzero(counts == 0).flatten().tolist()
         raise ValueError(f"No example of class {missing}: a class without examples can have no weight.")

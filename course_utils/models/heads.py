@@ -23,25 +23,35 @@ class ClassifierHead(nn.Module):
         return torch.log_softmax(self.output(hidden), dim=-1)
 
 
-def pool(encoder: nn.Module, pooling: str, **inputs: Tensor) -> Tensor:
-    """Run a BERT encoder and make one vector per text, shape (batch, hidden).
+def pool_states(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """From states (batch, tokens, hidden) and the attention mask (batch, tokens) to one vector per text.
 
     Args:
-        encoder: a BERT model of ``transformers``.
-        pooling: ``pooler`` (BERT's own: a tanh layer over [CLS], trained with next-sentence prediction;
-            Devlin et al. 2019), ``cls`` (the last state of [CLS]), or ``mean`` (the mean over the real tokens).
-        inputs: ``input_ids`` and ``attention_mask``, each (batch, tokens).
+        states: what a layer of the encoder gives for each token.
+        mask: 1 for a token, 0 for padding.
+        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over the real tokens), or ``mean+max`` (both).
     """
-    output = encoder(**inputs)
-    if pooling == "pooler":
-        return output.pooler_output
-    states = output.last_hidden_state  # (batch, tokens, hidden)
     if pooling == "cls":
         return states[:, 0]
-    if pooling == "mean":
-        mask = inputs["attention_mask"].unsqueeze(-1).to(states.dtype)
-        return (states * mask).sum(dim=1) / mask.sum(dim=1)
-    raise ValueError(f"There is no pooling {pooling!r}; choose pooler, cls or mean.")
+    real = mask.unsqueeze(-1).bool()
+    parts = []
+    if pooling in ("mean", "mean+max"):
+        parts.append(states.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1))
+    if pooling in ("max", "mean+max"):
+        parts.append(states.masked_fill(~real, -torch.inf).amax(dim=1))
+    return torch.cat(parts, dim=-1)
+
+
+def pool(encoder: nn.Module, pooling: str, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """One vector per text from a BERT encoder's last layer, shape (batch, hidden).
+
+    ``pooling`` is one of :func:`pool_states`, or ``pooler``: BERT's own, a tanh layer over [CLS] that was trained with
+    next-sentence prediction (Devlin et al. 2019, section 3.1).
+    """
+    output = encoder(input_ids=input_ids, attention_mask=attention_mask)
+    if pooling == "pooler":
+        return output.pooler_output
+    return pool_states(output.last_hidden_state, attention_mask, pooling)
 
 
 class FrozenEncoderClassifier(nn.Module):
@@ -56,8 +66,7 @@ class FrozenEncoderClassifier(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Two tensors (batch, tokens) -> log-probabilities (batch, classes)."""
-        features = pool(self.encoder, self.pooling, input_ids=input_ids, attention_mask=attention_mask)
-        return self.head(features)
+        return self.head(pool(self.encoder, self.pooling, input_ids, attention_mask))
 
     def train(self, mode: bool = True) -> FrozenEncoderClassifier:
         """Training mode for the head; the encoder stays as it is used, without dropout."""

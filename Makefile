@@ -1,0 +1,46 @@
+# Everything that the course can do in one word. `make` lists them; README.md has the plain commands beside each.
+PROFILE ?= ci
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+# The first interpreter that is new enough; `make PYTHON=/path/to/python` takes another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+# Idle threads must not spin on the cores that other lectures need.
+export OMP_WAIT_POLICY = passive
+
+.PHONY: help run test lab bench clean
+help:
+	@echo "make run [PROFILE=ci|laptop|gpu]  execute every lecture; the report is build/report.html"
+	@echo "make test                         check the package and every stored output"
+	@echo "make lab                          open the welcome lecture in JupyterLab"
+	@echo "make bench                        measure against other ways of doing the same"
+	@echo "make clean                        remove the environment and what was built"
+	@echo "Each makes its environment in $(VENV) first (Python 3.11 or newer, a few minutes, once)."
+
+run: $(BIN)/.installed
+	$(BIN)/course run --profile $(PROFILE)
+
+# One pytest run, so that there is one verdict; loadscope keeps a lecture's cells on one worker.
+test: $(BIN)/.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval tests notebooks
+
+lab: $(BIN)/.installed
+	$(BIN)/course lab
+
+bench: $(BIN)/.installed
+	$(BIN)/python -m pip install -c constraints.txt -e ".[bench]"
+	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf $(VENV) build
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer, and found none on the PATH. Install one (python.org,"; \
+		echo "your package manager, or conda with environment.yml), or name it: make PYTHON=/path/to/python3.12"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(f"The course needs Python 3.11 or newer; $(PYTHON) is {v[0]}.{v[1]}." if v < (3, 11) else 0)'
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[lab,test,offline]"
+	@touch $@

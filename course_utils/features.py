@@ -1,0 +1,355 @@
+"""A frozen encoder as a feature extractor: every text goes through it once, and its vector is kept.
+
+An encoder that does not learn gives a message the same vector in every epoch. So encode once, train heads on the vectors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from course_utils.assets import AssetError, registry, resolve
+from course_utils.models.heads import pool_states
+from course_utils.session import cache_folder, current_profile, has_accelerator, show_progress
+from course_utils.text import length_bucketed, pad_rows
+
+POOLINGS = ("pooler", "cls", "mean", "max", "mean+max")
+# Larger batches pad more and leave the caches of a CPU core; on a GPU many tokens are what keeps it busy.
+TOKENS_PER_BATCH = {"cpu": 1024, "gpu": 32_768}
+SAVE_SECONDS = 2.0  # a killed run loses no more than this
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A frozen pre-trained encoder with its tokenizer. ``digest`` is the SHA-256 of its weights' file."""
+
+    name: str
+    tokenizer: Any
+    model: Any
+    digest: str
+    hidden_size: int
+
+
+def load_encoder(name: str | None = None, device: torch.device | str | None = None) -> Encoder:
+    """Load a pre-trained encoder from the asset store, frozen: no gradients, no dropout.
+
+    Args:
+        name: ``minilm`` or ``bert-base-uncased``; by default BERT in profile ``gpu``, else MiniLM.
+        device: by default the accelerator in profile ``gpu``, else the CPU.
+
+    Raises:
+        course_utils.assets.AssetError: if the weights cannot be had. (Where BERT was only the default, MiniLM stands in
+            for it, and one line says so.)
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    gpu = current_profile() == "gpu"
+    if device is None:
+        device = torch.accelerator.current_accelerator() if gpu and has_accelerator() else "cpu"
+    try:
+        asset = resolve(name or ("bert-base-uncased" if gpu else "minilm"))
+    except AssetError as error:
+        if name or not gpu:
+            raise
+        asset = resolve("minilm")
+        print(f"bert-base-uncased could not be had, the smaller minilm is used. {str(error).splitlines()[0]}")
+    with _quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(asset.folder, local_files_only=True)
+        model = AutoModel.from_pretrained(
+            asset.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
+    model.requires_grad_(False).eval().to(device)
+    digest = next(f.sha256 for f in registry()[asset.name].files if f.name == "model.safetensors")
+    return Encoder(asset.name, tokenizer, model, digest, model.config.hidden_size)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars, and no list of the heads that the file holds and an encoder does not use."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def encode(
+    texts: Sequence[str],
+    encoder: Encoder,
+    *,
+    pooling: str = "mean",
+    max_length: int = 128,
+    layers: Sequence[int] = (-1,),
+    tokens_per_batch: int | None = None,
+    precision: str = "fp32",
+    cache: bool = True,
+) -> np.ndarray:
+    """One vector per text, from a frozen encoder.
+
+    Texts of like length share a batch, equal ones are encoded once, and vectors are kept on disk: texts that were encoded
+    before with the same weights and settings are read back. A run that was interrupted goes on where it stopped.
+
+    On a CPU, ``torch.get_num_threads()`` batches are computed side by side, each on one thread. That wastes less time
+    than several threads sharing the small matrices of one batch.
+
+    Args:
+        texts: n strings.
+        encoder: what :func:`load_encoder` returns.
+        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over all real tokens), ``mean+max`` (both), or
+            ``pooler`` (BERT's own, on the last layer).
+        max_length: tokens kept of a text, [CLS] and [SEP] included.
+        layers: 0 for the embeddings, 1 to L for the layers, or from the end, -1 for the last; several are concatenated.
+        tokens_per_batch: rows x longest row of a batch; by default what suits the device.
+        precision: ``fp32`` or ``bf16`` (products in bfloat16, where the processor has instructions for that).
+        cache: keep the vectors under ``cache_folder()/features``, and read them from there.
+
+    Returns:
+        float32, shape (n, hidden_size x number of layers), twice as wide for ``mean+max``.
+
+    Raises:
+        TypeError: if a text is not a string.
+        ValueError: for an unknown setting, or an encoder in training mode.
+    """
+    model = encoder.model
+    if isinstance(texts, str):
+        raise TypeError("texts must be a list of strings, and is one string; write [text].")
+    texts = list(texts)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"Text {position} is {text!r} ({type(text).__name__}), not a string.")
+    if pooling not in POOLINGS:
+        raise ValueError(f"There is no pooling {pooling!r}; choose one of {', '.join(POOLINGS)}.")
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"There is no precision {precision!r}; choose fp32 or bf16.")
+    limit = model.config.max_position_embeddings
+    if not 3 <= max_length <= limit:
+        raise ValueError(
+            f"max_length is {max_length}; {encoder.name} reads from 3 to {limit} tokens, as it has {limit} positions."
+        )
+    depth = model.config.num_hidden_layers
+    if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
+        raise ValueError(
+            f"layers {tuple(layers)}: name one or more of 0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}."
+        )
+    if pooling == "pooler" and tuple(layers) != (-1,):
+        raise ValueError(
+            "BERT's pooler reads the last layer only; leave layers out, or choose another pooling."
+        )
+    layers = tuple(layer % (depth + 1) for layer in layers)
+    if any(module.training for module in model.modules()):
+        raise ValueError(
+            "The encoder is in training mode: dropout would make another vector of the same text at every call. "
+            "Call encoder.model.eval() first."
+        )
+    device = next(model.parameters()).device
+    if precision == "bf16" and not has_bf16(device):
+        print(f"bf16 is not supported by this {device.type}, so fp32 is used.")
+        precision = "fp32"
+    if tokens_per_batch is None:
+        tokens_per_batch = TOKENS_PER_BATCH["cpu" if device.type == "cpu" else "gpu"]
+
+    # The encoder sees ids, so ids say what is equal: "Hi" and "hi" to an uncased one, and all that truncation makes equal.
+    ids = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
+    keys = [hashlib.blake2b(np.array(row, dtype="<i4").tobytes(), digest_size=16).digest() for row in ids]
+    rows = dict(zip(keys, ids, strict=True))
+    store = None
+    if cache and texts:
+        settings = {
+            "weights": weights_checksum(model),
+            "pooling": pooling,
+            "layers": layers,
+            "precision": precision,
+        }
+        store = VectorStore(cache_folder() / "features", {"encoder": encoder.digest, **settings})
+    width = encoder.hidden_size * len(layers) * (1 + (pooling == "mean+max"))
+    known = store.read(list(rows), width) if store else {}
+    missing = [key for key in rows if key not in known]
+    lengths = [len(rows[key]) for key in missing]
+    batches = [[missing[i] for i in batch] for batch in length_bucketed(lengths, tokens_per_batch)]
+    compute = partial(_vectors, encoder, rows, pooling, layers, precision)
+    fresh: dict[bytes, np.ndarray] = {}
+    saved = time.monotonic()
+    bar = tqdm(
+        total=sum(lengths),
+        desc="encoding",
+        unit="token",
+        leave=False,
+        disable=not (missing and show_progress()),
+    )
+    with bar:
+        try:
+            for batch, vectors in _side_by_side(compute, batches, device):
+                fresh.update(zip(batch, vectors, strict=True))
+                bar.update(sum(len(rows[key]) for key in batch))
+                if store and time.monotonic() - saved > SAVE_SECONDS:
+                    store.write(fresh)
+                    known |= fresh
+                    fresh, saved = {}, time.monotonic()
+        finally:
+            if store and fresh:
+                store.write(fresh)
+    known |= fresh
+    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, width), dtype=np.float32)
+
+
+def standardise(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """Mean 0 and standard deviation 1 in every column, by the training set's figures; each array (n, d), float32.
+
+    A column that hardly varies is centred and left as it is: MiniLM has three dead units (deviation below 1e-8), and
+    divided by that, or by the 0 it rounds to, they would be noise as loud as any feature, or not a number.
+    """
+    mean, deviation = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+    deviation[deviation < 1e-6] = 1.0
+    return [((part - mean) / deviation).astype(np.float32) for part in (train, *others)]
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 matrices in hardware; elsewhere it is slower than float32, not faster."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: dict[str, Any] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # older releases do not tell
+    return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def weights_checksum(model: torch.nn.Module) -> list[int]:
+    """A checksum per parameter of what is in memory now: a model that was trained further is another encoder."""
+    integers = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
+    # Sums of whole numbers are exact, so they do not depend on the order in which threads add up.
+    return [int(p.detach().contiguous().view(integers[p.element_size()]).sum()) for p in model.parameters()]
+
+
+@torch.inference_mode()
+def _vectors(
+    encoder: Encoder,
+    rows: dict[bytes, list[int]],
+    pooling: str,
+    layers: tuple[int, ...],
+    precision: str,
+    batch: list[bytes],
+) -> tuple[list[bytes], np.ndarray]:
+    """The vectors of one batch, shape (rows, width); the batch comes back with them."""
+    device, depth = next(encoder.model.parameters()).device, encoder.model.config.num_hidden_layers
+    ids, mask = (
+        part.to(device) for part in pad_rows([rows[key] for key in batch], encoder.tokenizer.pad_token_id)
+    )
+    # Without padding there is nothing to mask, and attention without a mask is faster.
+    needed = mask if len(rows[batch[0]]) > len(rows[batch[-1]]) else None
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        output = encoder.model(input_ids=ids, attention_mask=needed, output_hidden_states=layers != (depth,))
+    states = output.hidden_states or {depth: output.last_hidden_state}
+    if pooling == "pooler":
+        pooled = [output.pooler_output.float()]
+    else:
+        pooled = [pool_states(states[layer].float(), mask, pooling) for layer in layers]
+    return batch, torch.cat(pooled, dim=-1).cpu().numpy()
+
+
+def _side_by_side(
+    compute: Any, batches: list, device: torch.device
+) -> Iterator[tuple[list[bytes], np.ndarray]]:
+    """Results as they are finished: on a CPU with n threads, from n workers of one thread each."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or min(threads, len(batches)) < 2:
+        yield from map(compute, batches)
+        return
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for future in as_completed([pool.submit(compute, batch) for batch in batches]):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt waits for the batches under way, not for all
+        torch.set_num_threads(threads)  # the workers changed what new threads start with
+
+
+class VectorStore:
+    """Vectors on disk, one SQLite file for each encoder with its settings.
+
+    SQLite brings what a cache needs: a killed process leaves the last complete transaction, several processes may read and
+    write at once. Each vector has a checksum, and a damaged one counts as absent. Where the disk is full or may not be
+    written to, one line says so, and only the caching is lost.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]):
+        name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        self.file = folder / f"{name[:32]}.sqlite"
+        self.usable = True
+
+    def read(self, keys: list[bytes], width: int) -> dict[bytes, np.ndarray]:
+        """The vectors that are stored under some of these keys, each float32 (width,)."""
+        found = {}
+        query = "SELECT key, vector, checksum FROM vectors WHERE key IN ({})"
+        damaged = 0
+        with self._guarded():
+            if not self.file.exists():
+                return {}
+            with closing(self._connect()) as database:
+                for start in range(0, len(keys), 500):  # SQLite allows only so many placeholders
+                    some = keys[start : start + 500]
+                    for key, vector, checksum in database.execute(
+                        query.format(",".join("?" * len(some))), some
+                    ):
+                        if _checksum(key, vector) == checksum and len(vector) == 4 * width:
+                            found[key] = np.frombuffer(vector, dtype="<f4")
+                        else:
+                            damaged += 1
+        if damaged:
+            print(f"{damaged} cached feature vectors were damaged and are computed again.")
+        return found
+
+    def write(self, vectors: dict[bytes, np.ndarray]) -> None:
+        """Store some vectors, all of them or none."""
+        if not self.usable:
+            return
+        rows = (
+            (key, (data := vector.astype("<f4").tobytes()), _checksum(key, data))
+            for key, vector in vectors.items()
+        )
+        with self._guarded():
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._connect()) as database, database:
+                database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.file, timeout=60)
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB, checksum BLOB)"
+        )
+        return database
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """A cache may fail, and what it would have saved is computed again."""
+        try:
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
+            self.usable = False
+            print(f"Features are not cached: {self.file.parent} cannot be used ({error}).")
+        except sqlite3.DatabaseError as error:
+            print(f"Cached features were damaged and are computed again ({error}).")
+            for file in (self.file, Path(f"{self.file}-journal")):
+                file.unlink(missing_ok=True)
+
+
+def _checksum(key: bytes, vector: bytes) -> bytes:
+    return hashlib.blake2b(key + vector, digest_size=8).digest()

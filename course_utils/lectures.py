@@ -1,0 +1,174 @@
+"""Where the lectures are, and the one form in which they are stored.
+
+A stored lecture holds its outputs, so it must not change when nothing changed: :func:`normalise` takes out all that
+differs from run to run (timings, widget ids, the kernel's patch version, what editors leave behind).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+WIDGET_FALLBACK = "Interactive widget: run this cell to use it."
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
+# Where this machine keeps its packages is nobody's business: /home/me/lib/site-packages/torch/nn.py is torch/nn.py.
+INSTALLED = re.compile(r"[~/\\][^\s:'\"]*[/\\](?:(?:site|dist)-packages|python3\.\d+)[/\\]")
+# What a lecture may say about itself; everything else is an editor's note to itself.
+NOTEBOOK_KEYS = ("accelerator", "colab", "course")
+CELL_KEYS = ("cellView", "course", "slideshow", "tags")
+
+
+class LectureError(RuntimeError):
+    """A lecture cannot be found, read or stored."""
+
+
+def notebooks_folder() -> Path:
+    """The folder of the lectures: ``COURSE_NOTEBOOKS``, else beside the package, else under the current folder.
+
+    Raises:
+        LectureError: if none of the three is there.
+    """
+    named = os.environ.get("COURSE_NOTEBOOKS")
+    candidates = [Path(named)] if named else [Path(__file__).parents[1] / "notebooks", Path("notebooks")]
+    for folder in candidates:
+        if folder.is_dir():
+            return folder.resolve()
+    tried = ", ".join(str(folder) for folder in candidates)
+    raise LectureError(
+        f"No folder of lectures: tried {tried}. Go to a checkout of the course, or set COURSE_NOTEBOOKS."
+    )
+
+
+def find(names: list[str] | None = None) -> list[Path]:
+    """The lectures asked for, in order: all, or by number ("10"), name ("10_freeze_and_fine_tune") or path.
+
+    Raises:
+        LectureError: for a name that fits no lecture, or more than one.
+    """
+    folder = notebooks_folder()
+    every = sorted(folder.glob("[0-9]*.ipynb"))
+    if not every:
+        raise LectureError(f"There are no lectures in {folder}.")
+    found = []
+    for name in names or []:
+        stem = Path(name).name.removesuffix(".ipynb")
+        fits = [path for path in every if path.stem == stem] or [
+            path for path in every if path.stem.startswith(stem)
+        ]
+        if len(fits) != 1:
+            choice = ", ".join(path.stem for path in fits or every)
+            raise LectureError(f"{len(fits) or 'No'} lectures fit {name!r}; choose one of {choice}.")
+        found += fits
+    return sorted(set(found)) if names else every
+
+
+def read(path: Path) -> NotebookNode:
+    """A lecture as nbformat 4.5; notebooks of older minor versions are brought up.
+
+    Raises:
+        LectureError: if the file is no notebook.
+    """
+    try:
+        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    except Exception as error:
+        raise LectureError(f"{path} is not a notebook that can be read: {error}") from error
+    for number, cell in enumerate(notebook.cells):
+        if "id" not in cell:
+            cell["id"] = hashlib.sha256(f"{number}\n{cell.source}".encode()).hexdigest()[:8]
+    notebook.nbformat_minor = 5
+    return notebook
+
+
+def to_text(notebook: NotebookNode) -> str:
+    """The bytes of a notebook file, in the one layout (sorted keys, one space, a line end)."""
+    return nbformat.writes(notebook, version=4, ensure_ascii=False).rstrip("\n") + "\n"
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Store a notebook; never leaves half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.write_text(to_text(notebook), encoding="utf-8", newline="\n")
+    partial.replace(path)
+
+
+def normalise(notebook: NotebookNode) -> NotebookNode:
+    """A copy in the stored form. Twice is the same as once; a cell that was not run stays marked as not run."""
+    notebook = copy.deepcopy(notebook)
+    kept = {key: notebook.metadata[key] for key in NOTEBOOK_KEYS if key in notebook.metadata}
+    notebook.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL, "language_info": LANGUAGE})
+    count = 0
+    for cell in notebook.cells:
+        metadata = {key: cell.metadata[key] for key in CELL_KEYS if key in cell.metadata}
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            metadata["jupyter"] = {"source_hidden": True}
+        cell.metadata = nbformat.from_dict(metadata)
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = normalise_outputs(cell.outputs)
+        if cell.execution_count is not None:
+            count += 1
+            cell.execution_count = count
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = count
+    return notebook
+
+
+def normalise_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join the pieces of a stream, and put a sentence in the place of widget ids and widget ``repr``\\ s.
+
+    A figure or a text that a widget brings along for places without widgets is kept.
+    """
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "error":
+            output = copy.deepcopy(output)
+            output.traceback = [INSTALLED.sub("", line) for line in output.traceback]
+        if output.output_type == "stream" and merged and merged[-1].get("name") == output.name:
+            merged[-1].text += output.text
+            continue
+        merged.append(copy.deepcopy(output))
+        data = merged[-1].get("data", {})
+        if data.pop(WIDGET_VIEW, None) is None:
+            continue
+        if set(data) <= {"text/plain"} and re.match(r"\w+\(|<|$", data.get("text/plain", "")):
+            data["text/plain"] = WIDGET_FALLBACK
+    return merged
+
+
+def refusals(notebook: NotebookNode) -> list[str]:
+    """Why an executed lecture must not be stored: warnings on stderr, errors, cells that did not run."""
+    found = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type != "code":
+            continue
+        if cell.execution_count is None:
+            found.append(f"cell {number} was not run")
+        for output in cell.outputs:
+            if output.get("name") == "stderr":
+                found.append(f"cell {number} wrote to stderr: {shorten(output.text)}")
+            if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
+                found.append(f"cell {number} raised {output.ename}: {shorten(output.evalue)}")
+    return found
+
+
+def shorten(text: str, width: int = 160) -> str:
+    """The first line's worth of a message."""
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,73 @@
+"""The report of a run: one page that opens without a network, in light and dark."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+TEMPLATE = Path(__file__).with_name("report.html")
+BOUNDS = {"at_least": "at least", "at_most": "at most", "equals": "exactly"}
+
+
+def write_report(out: Path) -> Path:
+    """Make ``OUT/report.html`` from ``OUT/run.json`` and the run's scoreboard."""
+    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    table, figure = scoreboard(out / "scoreboard.json")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(bound=bound, figure=figure_text, minutes=minutes, memory=memory)
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        run=run,
+        failed=[lecture for lecture in run["lectures"] if lecture["status"] != "passed"],
+        expectations=[entry for lecture in run["lectures"] for entry in lecture["expectations"]],
+        table=table,
+        scoreboard=figure,
+    )
+    path = out / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def scoreboard(file: Path) -> tuple[dict[str, Any] | None, str | None]:
+    """The scoreboard that the run filled: its table (columns, rows) and its picture (PNG, base64)."""
+    if not json.loads(file.read_text(encoding="utf-8")):
+        return None, None
+    from course_utils import scoreboard as board
+
+    frame = board.table(file=file)
+    columns = [column for column in frame.columns if column != "scores"]
+    rows = [[figure_text(value) for value in row] for row in frame[columns].itertuples(index=False)]
+    picture = io.BytesIO()
+    board.figure(file=file).savefig(picture, format="png", dpi=110, bbox_inches="tight", facecolor="white")
+    return {"columns": columns, "rows": rows}, base64.b64encode(picture.getvalue()).decode()
+
+
+def bound(expectation: dict[str, Any]) -> str:
+    """A bound in words."""
+    return " and ".join(
+        f"{word} {figure_text(expectation[key])}"
+        for key, word in BOUNDS.items()
+        if expectation.get(key) is not None
+    )
+
+
+def figure_text(value: Any) -> str:
+    """A number with four significant digits; anything else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
+
+
+def minutes(seconds: float) -> str:
+    """A duration to read: "48 s", "3 min 05 s"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole, rest = divmod(round(seconds), 60)
+    return f"{whole} min {rest:02d} s"
+
+
+def memory(size: int) -> str:
+    """Bytes to read."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

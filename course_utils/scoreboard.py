@@ -1,0 +1,163 @@
+"""One table for the whole course: every method adds its row, so that lectures can be compared.
+
+The rows live in one JSON file, ``COURSE_SCOREBOARD`` or ``scoreboard.json`` in the course's cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from matplotlib.figure import Figure
+
+from course_utils import plotting
+from course_utils.session import cache_folder
+
+FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
+
+
+class ScoreboardError(RuntimeError):
+    """The scoreboard's file cannot be read."""
+
+
+def interval(scores: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95 % t-interval over seeds: (mean, low, high). One score alone has no interval: NaN.
+
+    The interval is about other seeds on the same data; it says nothing about other data.
+
+    Raises:
+        ValueError: if there is no score, or one is not a finite number.
+    """
+    values = np.asarray(list(scores), dtype=float)
+    if not len(values) or not np.isfinite(values).all():
+        raise ValueError(f"A mean needs scores, all of them finite numbers; these are {values.tolist()}.")
+    mean = float(values.mean())
+    if len(values) == 1:
+        return mean, math.nan, math.nan
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    return mean, mean - half, mean + half
+
+
+def summary(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Scores of several methods, a list over seeds for each, as rows ``name, mean, low, high, scores``."""
+    rows = [(name, *interval(values), list(values)) for name, values in scores.items()]
+    return pd.DataFrame(rows, columns=["name", "mean", "low", "high", "scores"])
+
+
+def add(
+    method: str,
+    scores: Mapping[int, float] | Sequence[float],
+    *,
+    trainable: int,
+    seconds: float,
+    real: bool,
+    lecture: str = "",
+    file: Path | str | None = None,
+) -> None:
+    """Add a method's row; the same method on the same kind of data replaces its row.
+
+    Args:
+        method: the name that the table and the figure show.
+        scores: spam F1 in 0 .. 1 by seed, or a list of them (seeds 0, 1, ...).
+        trainable: how many parameters were trained; 0 for a rule.
+        seconds: training time of one seed.
+        real: False where the data were written for the course; the table and the figure say so.
+        lecture: where the row comes from, "10".
+        file: another file than the course's own.
+
+    Raises:
+        ValueError: if a value is out of its range.
+        ScoreboardError: if the file is damaged.
+    """
+    by_seed = dict(scores) if isinstance(scores, Mapping) else dict(enumerate(scores))
+    if not method.strip() or not by_seed or not all(0 <= score <= 1 for score in by_seed.values()):
+        raise ValueError(f"A row needs a name and scores between 0 and 1, not {method!r} with {by_seed}.")
+    if trainable < 0 or not 0 <= seconds < math.inf:
+        raise ValueError(f"{method}: trainable={trainable} and seconds={seconds} must be numbers from 0 up.")
+    row = {
+        "method": method.strip(),
+        "scores": {str(seed): float(score) for seed, score in by_seed.items()},
+        "trainable": int(trainable),
+        "seconds": float(seconds),
+        "real": bool(real),
+        "lecture": lecture,
+    }
+    path = _path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Lectures run side by side: read and write under one lock, and put the new file in place in one step.
+    with FileLock(f"{path}.lock", timeout=60):
+        others = [old for old in _read(path) if (old["method"], old["real"]) != (row["method"], row["real"])]
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
+        ) as new:
+            try:
+                json.dump([*others, row], new, indent=1, ensure_ascii=False)
+                new.close()
+                os.replace(new.name, path)
+            except BaseException:
+                new.close()
+                Path(new.name).unlink(missing_ok=True)
+                raise
+
+
+def table(metric: str = "spam F1", *, file: Path | str | None = None) -> pd.DataFrame:
+    """All rows, best mean first: method, mean, low, high, seeds, trainable parameters, seconds, data, scores.
+
+    ``attrs["metric"]`` is what was measured; ``attrs["real"]`` is False where any row comes from stand-in data.
+    """
+    path = _path(file)
+    rows = [
+        (row["method"], *interval(list(row["scores"].values())), len(row["scores"]), row["trainable"], row["seconds"],
+         "real" if row["real"] else "stand-in", list(row["scores"].values()))
+        for row in _read(path)
+    ]  # fmt: skip
+    columns = ["method", "mean", "low", "high", "seeds", "trainable parameters", "seconds", "data", "scores"]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame = frame.sort_values(["mean", "method"], ascending=[False, True], ignore_index=True)
+    frame.attrs.update(metric=metric, real=bool((frame["data"] == "real").all()))
+    return frame
+
+
+def figure(metric: str = "spam F1", *, file: Path | str | None = None) -> Figure:
+    """The table as a picture: score with its interval against trained parameters (logarithmic).
+
+    Raises:
+        ValueError: if the table is empty.
+    """
+    frame = table(metric, file=file)
+    if frame.empty:
+        raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
+    return plotting.scores_by_size(frame, metric)
+
+
+def _path(file: Path | str | None) -> Path:
+    return Path(file or os.environ.get("COURSE_SCOREBOARD") or cache_folder() / "scoreboard.json")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        if not all(row.keys() >= FIELDS and row["scores"] for row in rows):
+            raise ValueError("a row lacks a field")
+        return rows
+    except FileNotFoundError:
+        return []
+    except (ValueError, AttributeError, TypeError) as error:
+        aside = next(
+            a for i in range(1, 10_000) if not (a := path.with_suffix(f".damaged-{i}.json")).exists()
+        )
+        os.replace(path, aside)
+        raise ScoreboardError(
+            f"The scoreboard {path} could not be read ({error}). Nothing is lost: it was moved to {aside}. "
+            "Run the cell again to start a new scoreboard, and run the lectures whose rows you miss."
+        ) from error

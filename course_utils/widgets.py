@@ -1,0 +1,213 @@
+"""The interactive pieces of the lectures, on ipywidgets 7.7 and 8.
+
+Each widget is a ``..._panel`` that can be driven in a test, and a function that puts it into the notebook together
+with something for readers whose page runs no widgets: a figure, or the same in words. What a widget says goes into
+its own :class:`ipywidgets.HTML`, so nothing stale is left behind and nothing is printed into another cell.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as ipw
+import numpy as np
+
+from course_utils import plotting
+
+LONGEST = 1_000
+EXAMPLES = (
+    "Running late, start dinner without me and keep some for later",
+    "You have won two cinema tickets! Call now to claim, the offer ends tonight",
+    "Your parcel is waiting. Pay the small customs fee at the link to have it delivered",
+)
+
+
+def show_widget(widget: ipw.DOMWidget, otherwise: str) -> None:
+    """Display a widget; pages that cannot run it show the text ``otherwise``, the same on every machine."""
+    from IPython.display import display
+
+    # Built by hand: ipywidgets 7 and 8 differ here, and their own text is a long and volatile repr.
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    display({"application/vnd.jupyter.widget-view+json": view, "text/plain": otherwise}, raw=True)
+
+
+def note(text: str, *, good: bool | None = None) -> str:
+    """A message as HTML, with a sign before it (✓ right, ✗ wrong), so that colour says nothing alone."""
+    sign, colour = {True: ("✓ ", "#00694D"), False: ("✗ ", "#A34700"), None: ("", "inherit")}[good]
+    return f'<div role="status" style="color:{colour};line-height:1.5;margin:4px 0">{sign}{text}</div>'
+
+
+def threshold_explorer(labels: Any, scores: Any, threshold: float = 0.5, *, real: bool = True) -> None:
+    """A slider for the decision threshold: who is blocked, and which errors that costs.
+
+    Shows the figure for ``threshold`` first, for readers whose page runs no widgets and to compare with.
+
+    Args:
+        labels: 0 (ham) or 1 (spam), (n,).
+        scores: spam probabilities, (n,).
+        threshold: where the slider starts.
+        real: False where the data were written for the course.
+
+    Raises:
+        ValueError: if the two do not fit together, or a score is no probability.
+    """
+    panel = threshold_panel(labels, scores, threshold, real=real)
+    figure = plotting.threshold_figure(labels, scores, threshold, real=real)
+    plotting.show(
+        figure, "Histograms of the spam probability, ham above and spam below. " + figure.get_suptitle()
+    )
+    show_widget(
+        panel,
+        "Run this cell in a notebook to move the threshold with a slider; above it stands at its start.",
+    )
+
+
+def threshold_panel(labels: Any, scores: Any, threshold: float = 0.5, *, real: bool = True) -> ipw.VBox:
+    """The widget of :func:`threshold_explorer`: slider, text, and a picture drawn anew once the slider moves."""
+    truth, values = np.asarray(labels), np.asarray(scores, dtype=float)
+    if truth.shape != values.shape or truth.ndim != 1 or not len(truth):
+        raise ValueError(f"One label for each score, please: labels {truth.shape}, scores {values.shape}.")
+    if not set(np.unique(truth)) <= {0, 1} or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(
+            "Labels must be 0 or 1, and scores probabilities between 0 and 1 (after softmax or exp)."
+        )
+    slider = ipw.FloatSlider(
+        value=threshold, min=0, max=1, step=0.01, description="threshold", continuous_update=False,
+        layout=ipw.Layout(width="480px", max_width="100%"),
+    )  # fmt: skip
+    text = ipw.HTML(threshold_text(truth, values, threshold))
+    picture = ipw.Image(format="png", layout=ipw.Layout(display="none", max_width="100%"))
+
+    def redraw(change: dict[str, Any]) -> None:
+        text.value = threshold_text(truth, values, change["new"])
+        # The image model outlives any redraw: one picture, replaced as a whole, also where outputs are not kept.
+        picture.value = plotting.png(plotting.threshold_figure(labels, scores, change["new"], real=real))
+        picture.layout.display = "block"
+
+    slider.observe(redraw, names="value")
+    return ipw.VBox([slider, text, picture])
+
+
+def threshold_text(labels: np.ndarray, scores: np.ndarray, threshold: float) -> str:
+    """Precision, recall and both errors at a threshold, in words (HTML)."""
+    blocked = scores >= threshold
+    hits, alarms = int((blocked & (labels == 1)).sum()), int((blocked & (labels == 0)).sum())
+    spam, ham = int((labels == 1).sum()), int((labels == 0).sum())
+    precision = f"{hits / (hits + alarms):.3f}" if hits + alarms else "undefined (nothing is blocked)"
+    recall = f"{hits / spam:.3f}" if spam else "undefined (there is no spam)"
+    return note(
+        f"threshold <b>{threshold:.2f}</b>: precision <b>{precision}</b>, recall <b>{recall}</b><br>"
+        f"<b>{alarms}</b> of {ham} ham wrongly blocked, <b>{spam - hits}</b> of {spam} spam missed"
+    )
+
+
+def message_box(
+    predict: Callable[[str], float],
+    examples: Sequence[str] = EXAMPLES,
+    *,
+    threshold: float = 0.5,
+    real: bool = True,
+) -> None:
+    """Type a message and read what the model makes of it.
+
+    Shows the verdicts on ``examples`` first, for readers whose page runs no widgets.
+
+    Args:
+        predict: from a text to its spam probability.
+        examples: messages for the figure.
+        threshold: from which probability on a message is called spam.
+        real: False where the model learned from data written for the course.
+    """
+    probabilities = [float(predict(example)) for example in examples]
+    figure = plotting.verdicts(examples, probabilities, threshold=threshold, real=real)
+    said = "; ".join(
+        f"“{e}”: {'spam' if p >= threshold else 'ham'}" for e, p in zip(examples, probabilities, strict=True)
+    )
+    plotting.show(figure, f"Spam probability of {len(examples)} example messages. {said}.")
+    show_widget(
+        message_panel(predict, threshold=threshold),
+        "Run this cell in a notebook to type a message of your own.",
+    )
+
+
+def message_panel(predict: Callable[[str], float], *, threshold: float = 0.5) -> ipw.VBox:
+    """The widget of :func:`message_box`: text, button, verdict, and what ``predict`` prints."""
+    entry = ipw.Textarea(
+        placeholder="Type a message",
+        description="message",
+        rows=3,
+        layout=ipw.Layout(width="560px", max_width="100%"),
+    )
+    button = ipw.Button(description="Ham or spam?", button_style="primary")
+    answer, printed = ipw.HTML(), ipw.Output()
+
+    def ask(_: Any) -> None:
+        printed.outputs = ()
+        text = " ".join(entry.value.split())
+        if not text:
+            answer.value = note("There is nothing to read yet: type a message first.")
+            return
+        if len(text) > LONGEST:
+            answer.value = note(
+                f"That is long for a text message: {len(text):,} characters. Please keep it under {LONGEST:,}; the "
+                "model has only seen short ones."
+            )
+            return
+        try:
+            with printed:
+                probability = float(predict(text))
+            if not 0 <= probability <= 1:
+                raise ValueError(f"{probability} is no probability")
+        except Exception as error:
+            words = html.escape(f"{type(error).__name__}: {error}")
+            answer.value = note(
+                f"The model could not answer ({words}). Run the cells above again, then this one.", good=False
+            )
+            return
+        verdict = "spam" if probability >= threshold else "ham"
+        answer.value = note(
+            f"<b>{verdict}</b>: spam probability {probability:.3f}, threshold {threshold:.2f}<br>"
+            f"<i>{html.escape(text[:120])}{'…' if len(text) > 120 else ''}</i>"
+        )
+
+    button.on_click(ask)
+    # A verdict must not stand beside a text it was not given for.
+    entry.observe(lambda _: setattr(answer, "value", ""), names="value")
+    return ipw.VBox([entry, button, answer, printed])
+
+
+def first_contact() -> None:
+    """A first widget: type a sentence, see it as words, letters and numbers."""
+    start = "Words in, numbers out."
+    show_widget(first_contact_panel(start), f"Run this cell in a notebook to type here. {describe(start)}")
+
+
+def first_contact_panel(text: str = "") -> ipw.VBox:
+    """The widget of :func:`first_contact`: it answers while you type."""
+    entry = ipw.Text(
+        value=text,
+        description="sentence",
+        placeholder="Type a sentence",
+        layout=ipw.Layout(width="560px", max_width="100%"),
+    )
+    answer = ipw.HTML(note(html.escape(describe(text))))
+    entry.observe(
+        lambda change: setattr(answer, "value", note(html.escape(describe(change["new"])))), names="value"
+    )
+    return ipw.VBox([entry, answer])
+
+
+def describe(text: str) -> str:
+    """Words and letters of a text, and why a course on language models begins with counting them."""
+    words, letters = re.findall(r"\w+(?:['’]\w+)*", text[:LONGEST]), sum(map(str.isalpha, text[:LONGEST]))
+    if not words:
+        return "No words yet: type a few. A model, too, can only work with what it is given."
+    counts = f"{len(words)} word{'s' * (len(words) != 1)}, {letters} letter{'s' * (letters != 1)}"
+    new = len({word.lower() for word in words})
+    return (
+        f"{counts}, {new} different. A model never sees the sentence, only numbers made from such pieces: how to make "
+        "those numbers so that what was learned from other texts helps with this one is what the course is about."
+    )

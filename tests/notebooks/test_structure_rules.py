@@ -1,0 +1,132 @@
+"""The structure checks see each fault: a lecture in the course's form has no problem, and each change to it has one."""
+
+from __future__ import annotations
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from test_structure import problems
+
+from course_utils import lectures, sync
+
+REPOSITORY = "owner/name"
+ALT = "A histogram of message lengths, with a long tail"
+
+
+def code(source, *outputs, tags=(), **metadata):
+    return new_code_cell(
+        source, outputs=list(outputs), metadata={**({"tags": [*tags]} if tags else {}), **metadata}
+    )
+
+
+def picture(alt=ALT):
+    return new_output("display_data", data={"image/png": "AAAA"}, metadata={"image/png": {"alt": alt}})
+
+
+def lecture():
+    """The smallest lecture that has everything."""
+    opening = "# Title\n\n" + sync.colab_badge("01_small.ipynb", REPOSITORY)
+    opening += "\n\n**What you will be able to do**: much. It takes about 20 minutes."
+    ending = "".join(f"## {name}\n\n" for name in ("Quiz", "Recap", "Glossary", "Further reading"))
+    cells = [
+        new_markdown_cell(opening),
+        code(sync.setup_source(REPOSITORY), **sync.SETUP_METADATA),
+        code("import torch\nprint(1)", new_output("stream", name="stdout", text="1\n")),
+        code(
+            sync.source_of("course_utils.expectations:record"),
+            course={"source": "course_utils.expectations:record"},
+        ),
+        code("plot()", picture(), tags=["nbval-ignore-output"]),
+        new_markdown_cell("## Exercises\n\nSee [the quiz](#Quiz)."),
+        code("def f(): ...", tags=["exercise"]),
+        code("def f():\n    return 1", tags=["solution"], jupyter={"source_hidden": True}),
+        code("check_f(f)"),
+        new_markdown_cell(ending),
+    ]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    for count, cell in enumerate([cell for cell in cells if cell.cell_type == "code"], start=1):
+        cell.execution_count = count
+    return lectures.normalise(new_notebook(cells=cells))
+
+
+def found(notebook, folder, name="01_small.ipynb"):
+    lectures.write(notebook, folder / name)
+    return problems(folder / name, REPOSITORY)
+
+
+def test_a_lecture_in_form_has_no_problems(tmp_path):
+    assert found(lecture(), tmp_path) == []
+
+
+def change(cell, **values):
+    """A fault: set something in one cell."""
+
+    def apply(notebook):
+        for key, value in values.items():
+            if key in ("tags", "jupyter"):
+                notebook.cells[cell].metadata[key] = value
+            else:
+                notebook.cells[cell][key] = value
+
+    return apply
+
+
+def replace(cell, old, new):
+    def apply(notebook):
+        assert old in notebook.cells[cell].source
+        notebook.cells[cell].source = notebook.cells[cell].source.replace(old, new)
+
+    return apply
+
+
+def stream(text, name="stdout"):
+    return [new_output("stream", name=name, text=text)]
+
+
+FAULTS = {
+    "execution count None": change(2, execution_count=None),
+    "execution count 7": change(2, execution_count=7),
+    "stored form": change(2, metadata={"collapsed": True}),
+    "the kernel is": lambda notebook: notebook.metadata.kernelspec.update(name="conda-env"),
+    "on stderr": change(2, outputs=stream("x\n", "stderr")),
+    "stores an error": change(2, outputs=[new_output("error", ename="E", evalue="", traceback=[])]),
+    "stores no error": change(2, tags=["raises-exception"]),
+    "a path of this machine": change(2, outputs=stream("/home/someone/x.txt\n")),
+    "31 lines": change(2, source="\n".join(["x = 1"] * 31)),
+    "is not a title": replace(0, "# Title", "Title"),
+    "no Colab badge": change(0, source="# Title\n\nWhat you will be able to do; about 20 minutes"),
+    "does not point to": replace(0, "01_small", "02_other"),
+    "What you will be able to do": replace(0, "What you will be able to do", "Hello"),
+    "lacks a time": replace(0, "20 minutes", "an hour"),
+    "several titles": replace(5, "## Exercises", "# Exercises"),
+    "0 set-up cells": lambda notebook: notebook.cells.pop(1),
+    "not the course's set-up cell": replace(1, "start", "begin"),
+    "the last sections": replace(9, "## Glossary", "## Words"),
+    "switches nbval off": replace(2, "print(1)", "# NBVAL_SKIP"),
+    "imports yaml": replace(2, "import torch", "import yaml"),
+    "is not Python": replace(2, "print(1)", "print(1"),
+    "without alt text": change(4, outputs=[picture("short")]),
+    "another image's alt text": change(4, outputs=[picture(), picture()]),
+    "picture in the text": replace(5, "See", "![](map.svg) See"),
+    "no solution follows": change(7, tags=[]),
+    "no check follows": replace(8, "check_f(f)", "f()"),
+    "not folded away": change(7, jupyter={}),
+    "solution follows no exercise": change(6, tags=[]),
+    "more than half": lambda notebook: [
+        cell.metadata.update(tags=["nbval-ignore-output"])
+        for cell in notebook.cells[1:5]
+        if cell.cell_type == "code"
+    ],
+    "no picture or widget": change(2, tags=["nbval-ignore-output"]),
+    "is not the source of": replace(3, "value", "valve"),
+    "leads to no section": replace(5, "#Quiz", "#Nowhere"),
+    "leads nowhere": replace(5, "#Quiz", "02_missing.ipynb"),
+    "bytes, more than": change(2, outputs=stream("x" * 3_000_001)),
+}
+
+
+@pytest.mark.parametrize("words", FAULTS)
+def test_each_fault_is_found(words, tmp_path):
+    notebook = lecture()
+    FAULTS[words](notebook)
+    assert any(words in line for line in found(notebook, tmp_path)), found(notebook, tmp_path)

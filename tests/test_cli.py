@@ -1,0 +1,291 @@
+"""The `course` command on small lectures in a folder of their own, and the parts that it is made of."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from course_utils import doctor, execution, lectures, report, scoreboard, sync
+
+ROOT = Path(__file__).parents[1]
+GOOD = """\
+import os, sys
+from course_utils import expect, record
+expect("share", 0.95, at_least=0.9)
+record("loss", 0.25)
+print(os.environ["COURSE_PROFILE"], os.environ["COURSE_LECTURE"], os.environ["PYTHONHASHSEED"])"""
+WIDGETS = """\
+import ipywidgets as w
+o = w.Output()
+with o:
+    print("inside")
+w.VBox([w.IntSlider(), o])"""
+MEMORY = "import time; block = bytearray(200_000_000); time.sleep(1); block = None"
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A root with lectures; returns functions to write one and to call the command."""
+    monkeypatch.setenv("COURSE_NOTEBOOKS", str(tmp_path / "notebooks"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "notebooks").mkdir()
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        re.sub("(?m)^Repository = .*$", 'Repository = "https://github.com/old/place"', text), encoding="utf-8"
+    )
+
+    class Course:
+        root = tmp_path
+        notebooks = tmp_path / "notebooks"
+
+        def write(self, name, *sources, tags=()):
+            cells = [new_markdown_cell("# A lecture"), *(new_code_cell(source) for source in sources)]
+            cells[-1].metadata["tags"] = [*tags]
+            path = self.notebooks / f"{name}.ipynb"
+            nbformat.write(new_notebook(cells=cells), path)
+            return path
+
+        def __call__(self, *arguments):
+            command = [sys.executable, "-c", "from course_utils.cli import main; main()", *arguments]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+            return subprocess.run(
+                command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+            )
+
+    return Course()
+
+
+def test_run_goes_past_a_failing_lecture_and_reports_everything(course):
+    course.write("01_good", GOOD, WIDGETS, MEMORY)
+    course.write("02_bad", "a = 1", "raise ValueError('<b>bold</b>')", "print('never')")
+    course.write("03_hidden", "import ipywidgets as w\nwith w.Output():\n    1 / 0")
+    course.write("04_calm", "pass", tags=["raises-exception"])
+    course.write("05_dies", "import os; os._exit(3)")
+    ran = course("run", "--jobs", "2")
+    assert ran.returncode == 1, ran.stderr
+    run = json.loads((course.root / "build" / "run.json").read_text())
+    good, bad, hidden, calm, dies = run["lectures"]
+    assert good["status"] == "passed"
+    assert good["expectations"][0]["value"] == 0.95
+    assert good["figures"] == [{"name": "loss", "value": 0.25}]
+    assert good["peak_bytes"] > 200_000_000
+    assert good["seconds"] > 1
+    assert (bad["status"], bad["error"]["cell"], bad["error"]["name"], bad["done"]) == (
+        "failed",
+        3,
+        "ValueError",
+        2,
+    )
+    assert hidden["error"]["name"] == "ZeroDivisionError"
+    assert calm["error"]["name"] == "NothingRaised"
+    assert dies["error"]["name"] == "DeadKernel"
+    page = (course.root / "build" / "report.html").read_text()
+    assert "4 of 5 lectures failed" in page
+    assert "&lt;b&gt;bold" in page and "<b>bold" not in page
+    assert "at least 0.9" in page and "0.95" in page
+    assert not re.search(r"""(?:src|href)=["']?https?:""", page)
+    assert "prefers-color-scheme: dark" in page
+    executed = lectures.read(course.root / "build" / "lectures" / "01_good.ipynb")
+    assert "ci 01_good 0\n" in executed.cells[1].outputs[0].text
+    assert "02_bad, cell 3: ValueError" in ran.stdout
+    assert "1 of 1" in ran.stdout
+
+
+def test_update_twice_gives_the_same_bytes_and_drops_what_is_volatile(course):
+    path = course.write("01_good", GOOD, WIDGETS, "import warnings; 1 / 0", tags=["raises-exception"])
+    assert course("run", "--update").returncode == 0
+    once = path.read_bytes()
+    assert course("run", "01", "--update").returncode == 0
+    assert path.read_bytes() == once
+    stored = lectures.read(path)
+    assert [cell.execution_count for cell in stored.cells[1:]] == [1, 2, 3]
+    assert stored.cells[2].outputs[0].data == {"text/plain": lectures.WIDGET_FALLBACK}
+    assert "widgets" not in stored.metadata
+    assert "version" not in stored.metadata.language_info
+    assert lectures.to_text(lectures.normalise(stored)) == path.read_text(encoding="utf-8")
+
+
+def test_update_refuses_stderr_failures_and_other_profiles(course):
+    noisy = course.write("01_noisy", "import sys; print('careful', file=sys.stderr)")
+    broken = course.write("02_broken", "1 / 0")
+    before = noisy.read_bytes(), broken.read_bytes()
+    ran = course("run", "--update")
+    assert ran.returncode == 1
+    assert "01_noisy.ipynb: not stored, cell 2 wrote to stderr: careful" in ran.stdout
+    assert "02_broken.ipynb: not stored" in ran.stdout
+    assert (noisy.read_bytes(), broken.read_bytes()) == before
+    refused = course("run", "--update", "--profile", "laptop")
+    assert refused.returncode == 2
+    assert "--profile ci" in refused.stderr
+
+
+def test_unknown_names_are_said_in_a_sentence(course):
+    course.write("01_good", "1")
+    for arguments, words in {
+        ("run", "7"): "01_good",
+        ("run", "--profile", "huge"): "no profile 'huge'",
+    }.items():
+        ran = course(*arguments)
+        assert ran.returncode == 2
+        assert words in ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
+def test_report_shows_the_scoreboard_of_all_lectures(course):
+    add = "from course_utils import scoreboard\nscoreboard.add({!r}, [0.9, 0.92], trainable=10, seconds=1, real=False)"
+    course.write("01_one", add.format("majority"))
+    course.write(
+        "02_two", add.format("frozen encoder"), "assert len(scoreboard.table()) == 1  # only its own"
+    )
+    ran = course("run")
+    assert ran.returncode == 0, ran.stdout
+    page = (course.root / "build" / "report.html").read_text()
+    assert "majority" in page and "frozen encoder" in page and "data:image/png;base64," in page
+    assert len(scoreboard.table(file=course.root / "build" / "scoreboard.json")) == 2
+
+
+def test_sync_rewrites_and_check_only_reports(course):
+    path = course.write("01_small", "setup", "old source")
+    notebook = lectures.read(path)
+    notebook.cells[1].metadata["course"] = {"role": "setup"}
+    names = ["course_utils.expectations:expect", "course_utils.expectations:record"]
+    notebook.cells[2].metadata["course"] = {"source": names}
+    lectures.write(notebook, path)
+    before = path.read_bytes()
+    checked = course("sync", "--check")
+    assert checked.returncode == 1
+    assert checked.stdout.count("01_small.ipynb, cell") == 3
+    assert path.read_bytes() == before
+    assert course("sync").returncode == 0
+    assert course("sync", "--check").returncode == 0
+    synced = lectures.read(path)
+    assert synced.cells[2].source == sync.source_of(names)
+    assert "\n\n\ndef record(" in synced.cells[2].source
+    assert "github/old/place/blob/main/notebooks/01_small.ipynb" in synced.cells[0].source
+    assert synced.cells[1].metadata["jupyter"] == {"source_hidden": True}
+    (course.root / "README.md").write_text(
+        "[x](https://github.com/old/place/y) https://mybinder.org/v2/gh/old/place/main old/place-2"
+    )
+    assert course("sync", "--repository", "new/home").returncode == 0
+    readme = (course.root / "README.md").read_text()
+    assert readme == "[x](https://github.com/new/home/y) https://mybinder.org/v2/gh/new/home/main old/place-2"
+    assert sync.repository(course.root) == "new/home"
+    assert "old/place" not in path.read_text(encoding="utf-8")
+    assert course("sync", "--check").returncode == 0
+    assert course("sync", "--repository", "nonsense").returncode == 2
+
+
+def test_the_set_up_cell_installs_nothing_that_colab_has():
+    source = sync.setup_source("owner/name")
+    assert source.startswith('# @title Set-up: run this cell first { display-mode: "form" }\n')
+    assert "--no-deps" in source
+    assert source.endswith("from course_utils import start\n\ncourse = start()")
+    for name in ("torch", "numpy", "pandas", "ipywidgets"):
+        assert name not in re.search(r"%pip.*", source)[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["course_utils.nothing:here", "course_utils.session:nothing", "math:pi", "nonsense"]
+)
+def test_a_synced_cell_without_source_is_an_error(name):
+    with pytest.raises(lectures.LectureError, match="has no source"):
+        sync.source_of(name)
+
+
+def test_normalise_keeps_what_matters_and_nothing_else():
+    cell = new_code_cell("1", execution_count=9, id="kept-id")
+    cell.metadata.update(
+        tags=["x"], collapsed=True, scrolled=False, execution={"iopub": "1"}, jupyter={"outputs_hidden": True}
+    )
+    widget = {lectures.WIDGET_VIEW: {"model_id": "volatile"}, "text/plain": "IntSlider(value=0)"}
+    named = {lectures.WIDGET_VIEW: {"model_id": "volatile"}, "text/plain": "A sentence", "image/png": "AAAA"}
+    installed = new_output(
+        "error", ename="E", evalue="", traceback=["File /home/me/lib/site-packages/torch/nn.py:3"]
+    )
+    cell.outputs = [
+        new_output("stream", name="stdout", text="a"),
+        new_output("stream", name="stdout", text="b"),
+        new_output("display_data", data=widget),
+        new_output("display_data", data=named, metadata={"image/png": {"alt": "words"}}),
+        new_output("execute_result", data={"text/plain": "1"}, execution_count=9),
+        installed,
+    ]
+    unrun = new_code_cell("2")
+    notebook = new_notebook(cells=[cell, unrun], metadata={"widgets": {}, "colab": {"gpuType": "T4"}})
+    stored = lectures.normalise(notebook)
+    assert lectures.normalise(stored) == stored
+    first = stored.cells[0]
+    assert (first.id, first.execution_count, first.metadata) == ("kept-id", 1, {"tags": ["x"]})
+    assert first.outputs[0].text == "ab"
+    assert first.outputs[1].data == {"text/plain": lectures.WIDGET_FALLBACK}
+    assert first.outputs[2].data == {"text/plain": "A sentence", "image/png": "AAAA"}
+    assert first.outputs[2].metadata == {"image/png": {"alt": "words"}}
+    assert first.outputs[3].execution_count == 1
+    assert first.outputs[4].traceback == ["File torch/nn.py:3"]
+    assert stored.cells[1].execution_count is None
+    assert stored.metadata.keys() == {"colab", "kernelspec", "language_info"}
+    assert cell.execution_count == 9, "the original is left alone"
+    assert lectures.refusals(stored) == ["cell 1 raised E: ", "cell 2 was not run"]
+
+
+def test_reading_something_else_names_the_file(tmp_path):
+    (tmp_path / "x.ipynb").write_text("no notebook")
+    with pytest.raises(lectures.LectureError, match=r"x\.ipynb"):
+        lectures.read(tmp_path / "x.ipynb")
+
+
+def test_kernel_environment_is_the_same_whoever_asks(monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    environment = execution.kernel_environment("ci", "10_x", 3)
+    assert "MPLBACKEND" not in environment
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert execution.kernel_environment("laptop", "10_x", 3)["OMP_NUM_THREADS"] == "2"
+    assert "HF_HUB_OFFLINE" not in execution.kernel_environment("laptop", "10_x", 3)
+
+
+def test_report_words():
+    assert report.bound({"at_least": 0.5, "at_most": 2, "equals": None}) == "at least 0.5 and at most 2"
+    assert [report.minutes(9.44), report.minutes(185)] == ["9.4 s", "3 min 05 s"]
+    assert report.figure_text(1234567) == "1,234,567"
+
+
+def test_doctor_finds_this_machine_fit(capsys):
+    assert doctor.machine_check(), capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "✓ Python" in printed
+    assert not re.search(r"/(home|root|tmp)/", printed), "a lecture stores this output"
+
+
+def test_doctor_says_what_to_do(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr(sys, "version_info", (3, 10, 0, "final", 0))
+    monkeypatch.setattr(
+        doctor,
+        "_requirements",
+        lambda: [doctor.Requirement("no-such-package>=1"), doctor.Requirement("numpy>=99")],
+    )
+    assert not doctor.machine_check()
+    found = {check.name: check for check in doctor.doctor()}
+    for name in ("Python", "Packages", "Cache folder"):
+        assert found[name].status == "problem"
+        assert found[name].advice
+    assert '"no-such-package>=1"' in found["Packages"].advice
+    assert "COURSE_CACHE" in found["Cache folder"].advice
+    assert "Something is missing" in capsys.readouterr().out
+
+
+def test_constraints_are_read_in_a_checkout():
+    assert doctor.constraints()["torch"] == "2.13.0"

@@ -1,0 +1,422 @@
+"""Exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis; the quiz explains everything."""
+
+import math
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from course_utils.exercises import CheckFailed, call, check, lecture_00, lecture_10, quiz
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+# --- answers: the first of each list is right; the others come with a piece of their diagnosis
+
+
+def freeze(model):
+    model.encoder.requires_grad_(False).eval()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_by_loop(model):
+    for parameter in model.encoder.parameters():
+        parameter.requires_grad = False
+    model.encoder.eval()
+    return sum(p.numel() for p in model.head.parameters())
+
+
+def freeze_everything(model):
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    model.encoder.eval()
+    return 0
+
+
+def freeze_weights_only(model):
+    for name, parameter in model.encoder.named_parameters():
+        if "weight" in name:
+            parameter.requires_grad = False
+    model.encoder.eval()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_without_eval(model):
+    model.encoder.requires_grad_(False)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_with_model_eval(model):
+    model.encoder.requires_grad_(False)
+    model.eval()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_counting_tensors(model):
+    freeze(model)
+    return len([p for p in model.parameters() if p.requires_grad])
+
+
+def freeze_counting_all(model):
+    freeze(model)
+    return sum(p.numel() for p in model.parameters())
+
+
+def freeze_counting_frozen(model):
+    freeze(model)
+    return sum(p.numel() for p in model.parameters() if not p.requires_grad)
+
+
+def freeze_the_head(model):
+    model.head.requires_grad_(False)
+    model.encoder.eval()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_a_child_only(model):
+    model.encoder[1].requires_grad_(False)
+    model.encoder.eval()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_by_wrong_name(model):
+    model.encoder.require_grad = False
+    model.encoder.eval()
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_to_zero(model):
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.zero_()
+    return freeze(model)
+
+
+def freeze_a_constant(model):
+    freeze(model)
+    return 42
+
+
+def weights(labels):
+    counts = torch.bincount(labels)
+    if (counts == 0).any():
+        raise ValueError("a class has no example")
+    return len(labels) / (len(counts) * counts.float())
+
+
+def weights_by_sklearn(labels):
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = labels.numpy()
+    classes = np.arange(labels.max() + 1)
+    return torch.tensor(compute_class_weight("balanced", classes=classes, y=labels), dtype=torch.float)
+
+
+def mean_pool(hidden, attention_mask):
+    mask = attention_mask.unsqueeze(-1)
+    return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def mean_pool_einsum(hidden, attention_mask):
+    share = attention_mask / attention_mask.sum(dim=1, keepdim=True)
+    return torch.einsum("bth,bt->bh", hidden, share)
+
+
+def mean_pool_in_place(hidden, attention_mask):
+    with torch.no_grad():
+        hidden *= attention_mask.unsqueeze(-1)
+    return hidden.sum(dim=1) / attention_mask.sum(dim=1, keepdim=True)
+
+
+def threshold(labels, scores, least_precision):
+    good = [cut for cut in np.unique(scores) if labels[scores >= cut].mean() >= least_precision]
+    return min(good, default=math.inf)
+
+
+def threshold_by_sklearn(labels, scores, least_precision):
+    from sklearn.metrics import precision_recall_curve
+
+    precision, _, thresholds = precision_recall_curve(labels, scores)
+    good = thresholds[precision[:-1] >= least_precision]
+    return float(good.min()) if len(good) else math.inf
+
+
+def threshold_from_above(labels, scores, least_precision):
+    best = math.inf
+    for cut in np.unique(scores)[::-1]:
+        if labels[scores >= cut].mean() < least_precision:
+            break
+        best = cut
+    return best
+
+
+def threshold_strict(labels, scores, least_precision):
+    for cut in [-1.0, *np.unique(scores)]:
+        chosen = scores > cut
+        if chosen.any() and labels[chosen].mean() >= least_precision:
+            return cut
+    return math.inf
+
+
+def threshold_highest(labels, scores, least_precision):
+    good = [cut for cut in np.unique(scores) if labels[scores >= cut].mean() >= least_precision]
+    return max(good, default=math.inf)
+
+
+def threshold_by_recall(labels, scores, least_precision):
+    good = [cut for cut in np.unique(scores) if labels[scores >= cut].sum() / labels.sum() >= least_precision]
+    return max(good)
+
+
+def share(labels):
+    return sum(labels) / len(labels)
+
+
+# fmt: off
+EXERCISES = {
+    lecture_00.check_first_contact: (
+        [share, lambda labels: float(np.mean(labels)), lambda labels: labels.count(1) / len(labels)],
+        [
+            (sum, "that counts the spam"),
+            (lambda labels: 1 - share(labels), "share of ham"),
+            (lambda labels: 100 * share(labels), "in percent"),
+            (lambda labels: sum(labels) // len(labels), "//"),
+            (lambda labels: "0.25", "should be a number"),
+        ],
+    ),
+    lecture_10.check_freeze: (
+        [freeze, freeze_by_loop],
+        [
+            (freeze_everything, "Nothing is left to train"),
+            (freeze_weights_only, "not the biases"),
+            (freeze_without_eval, "dropout is active"),
+            (freeze_with_model_eval, "head is in eval mode"),
+            (freeze_counting_tensors, "you counted tensors"),
+            (freeze_counting_all, "the frozen ones too"),
+            (freeze_counting_frozen, "number of frozen ones"),
+            (freeze_the_head, "the other way round"),
+            (freeze_a_child_only, "still free: 0.weight"),
+            (freeze_by_wrong_name, "encoder is not frozen"),
+            (freeze_to_zero, "weights themselves have changed"),
+            (freeze_a_constant, "returns 42"),
+        ],
+    ),
+    lecture_10.check_class_weights: (
+        [weights, weights_by_sklearn],
+        [
+            (lambda labels: weights(labels).double(), "float64"),
+            (lambda labels: weights(labels).long(), "whole numbers"),
+            (lambda labels: weights(labels).tolist(), "Return a tensor"),
+            (lambda labels: weights(labels)[None], "one row of 2"),
+            (lambda labels: len(labels) / (2 * torch.bincount(labels, minlength=2)[:2].float()), "do not write 2"),
+            (lambda labels: torch.bincount(labels) / len(labels), "upside down"),
+            (lambda labels: len(labels) / torch.bincount(labels).float(), "divide by the number of classes"),
+            (lambda labels: weights(labels) / weights(labels).sum(), "add up to 1"),
+            (lambda labels: 1 / torch.bincount(labels).float(), "scale is not"),
+            (lambda labels: len(labels) / (2 * torch.bincount(labels).float()), "scale is not"),
+            (lambda labels: len(labels) / (len(torch.bincount(labels)) * torch.bincount(labels).float()), "Class 1 has no example"),
+            (lambda labels: torch.ones(len(torch.bincount(labels))), "you return"),
+        ],
+    ),
+    lecture_10.check_mean_pool: (
+        [mean_pool, mean_pool_einsum],
+        [
+            (lambda hidden, mask: hidden.mean(dim=1), "padding is in your mean"),
+            (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).mean(dim=1), "you divide by T"),
+            (lambda hidden, mask: hidden[:, 0], "[CLS]"),
+            (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).sum(1, keepdim=True) / mask.sum(1)[:, None, None], "left over"),
+            (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).sum(1) // mask.sum(1, keepdim=True), "drops what comes after"),
+            (lambda hidden, mask: hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True), "still in the sum"),
+            (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).sum(dim=1), "That is the sum"),
+            (lambda hidden, mask: hidden.mean(dim=-1), "Average over dim=1"),
+            (lambda hidden, mask: mean_pool(hidden, mask).detach(), "No gradient"),
+            (lambda hidden, mask: mean_pool(hidden, mask).tolist(), "Return a tensor"),
+            (mean_pool_in_place, "changes its inputs"),
+            (lambda hidden, mask: (hidden * mask).sum(dim=1), "stopped"),
+        ],
+    ),
+    lecture_10.check_threshold: (
+        [threshold, threshold_by_sklearn, lambda *given: threshold(*given) - 1e-9],
+        [
+            (threshold_from_above, "down to the first failure"),
+            (threshold_strict, "score >= threshold already"),
+            (threshold_highest, "finds more"),
+            (threshold_by_recall, "ham would be blocked wrongly"),
+            (lambda labels, scores, least: 0.5, "ham would be blocked wrongly"),
+            (lambda labels, scores, least: math.inf, "blocks nothing at all"),
+            (lambda labels, scores, least: np.unique(scores), "Return one number"),
+            (lambda labels, scores, least: float("nan"), "Return one number"),
+            (lambda labels, scores, least: min(threshold(labels, scores, least), scores.max()), "return math.inf"),
+        ],
+    ),
+}
+# fmt: on
+RIGHT = [(exercise, answer) for exercise, (answers, _) in EXERCISES.items() for answer in answers]
+WRONG = [(exercise, answer, words) for exercise, (_, wrong) in EXERCISES.items() for answer, words in wrong]
+
+
+def name_of(value) -> str:
+    return getattr(value, "__name__", "") if callable(value) else str(value)
+
+
+@pytest.mark.parametrize(("exercise", "answer"), RIGHT, ids=name_of)
+def test_a_right_answer_passes(exercise, answer, capsys):
+    assert exercise(answer) is None
+    assert capsys.readouterr().out.startswith("✓ ")
+
+
+@pytest.mark.parametrize(("exercise", "answer", "words"), WRONG, ids=name_of)
+def test_a_wrong_answer_gets_its_diagnosis(exercise, answer, words, capsys):
+    with pytest.raises(CheckFailed, match=re.escape(words)):
+        exercise(answer)
+    assert "✓" not in capsys.readouterr().out
+
+
+def not_implemented(*_):
+    raise NotImplementedError("your lines here")
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
+def test_a_stub_is_answered_kindly(exercise):
+    with pytest.raises(CheckFailed, match="still to be written"):
+        exercise(not_implemented)
+    with pytest.raises(CheckFailed, match="returns nothing yet"):
+        exercise(lambda *_: None)
+    with pytest.raises(CheckFailed, match="function itself"):
+        exercise(0.5)
+
+
+def test_an_error_inside_is_shown_with_its_line():
+    def unlucky(labels):
+        return labels / 0
+
+    with pytest.raises(CheckFailed, match=r"unlucky stopped at `return labels / 0` with ZeroDivisionError"):
+        call(unlucky, 1)
+
+
+def test_a_notebook_shows_the_diagnosis_and_no_traceback():
+    assert CheckFailed("divide by T")._render_traceback_() == ["✗ divide by T"]
+    assert issubclass(CheckFailed, AssertionError)
+
+
+def test_the_line_of_success_is_printed_once(capsys):
+    check("done")(lambda function: None)(len)
+    assert capsys.readouterr().out == "✓ done\n"
+
+
+# --- the exercises as they stand in the lectures
+
+
+def exercise_cells():
+    """(lecture, stub, solution, check): the sources of the cells of every exercise."""
+    for path in NOTEBOOKS:
+        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        tags = [set(cell.metadata.get("tags", [])) for cell in cells]
+        for i, tag in enumerate(tags):
+            if "exercise" in tag:
+                solution = next((j for j in range(i + 1, len(cells)) if "solution" in tags[j]), None)
+                following = [cell.source for cell in cells[(solution or i) + 1 :]]
+                yield path.stem, cells[i].source, cells[solution].source if solution else "", following[:1]
+
+
+FOUND = list(exercise_cells())
+needs_lectures = pytest.mark.skipif(not FOUND, reason="no lecture with an exercise in notebooks/ yet")
+BEFORE = (
+    "import math, numpy as np, torch\nfrom torch import nn\n"
+    "from course_utils.exercises.lecture_00 import *\nfrom course_utils.exercises.lecture_10 import *\n"
+)
+
+
+def run(*sources: str) -> None:
+    namespace: dict[str, object] = {}
+    lecture = re.search(r"lecture_\d\d", "".join(sources))
+    exec(BEFORE + (f"from course_utils.exercises.{lecture[0]} import *" if lecture else ""), namespace)
+    for source in sources:
+        exec(source, namespace)
+
+
+@needs_lectures
+@pytest.mark.parametrize(("lecture", "stub", "solution", "following"), FOUND, ids=name_of)
+def test_the_stub_of_the_lecture_fails_kindly_and_its_solution_passes(lecture, stub, solution, following):
+    assert solution, f"{lecture}: an exercise has no solution cell"
+    assert following and "check_" in following[0], f"{lecture}: the cell after the solution must be its check"
+    with pytest.raises(CheckFailed, match=r"still to be written|returns nothing yet"):
+        run(stub, following[0])
+    run(stub, solution, following[0])
+
+
+# --- the quiz
+
+
+QUIZZES = {"00": 4, "10": 6}
+
+
+@pytest.mark.parametrize(("lecture", "least"), QUIZZES.items())
+def test_every_choice_is_explained_and_the_answer_is_no_pattern(lecture, least):
+    asked = quiz.questions(lecture)
+    assert len(asked) >= least
+    places = [[choice.right for choice in question.choices].index(True) for question in asked]
+    assert len(set(places)) >= 3
+    explanations = [choice.why for question in asked for choice in question.choices]
+    assert len(set(explanations)) == len(explanations)
+    longest = [max(question.choices, key=lambda choice: len(choice.text)).right for question in asked]
+    assert not all(longest), "the longest choice is always the right one"
+
+
+def test_a_question_needs_one_right_choice_and_explanations():
+    why = "Because of a reason that fills forty characters."
+    right, wrong = quiz.Choice("a", True, why), quiz.Choice("b", False, why)
+    quiz.Question("?", [right, wrong])
+    for choices in ([right], [wrong, quiz.Choice("c", False, why)], [right, quiz.Choice("c", True, why)]):
+        with pytest.raises(ValueError, match="exactly one"):
+            quiz.Question("?", choices)
+    with pytest.raises(ValueError, match="twice"):
+        quiz.Question("?", [right, quiz.Choice("a", False, why)])
+    with pytest.raises(ValueError, match="explain"):
+        quiz.Question("?", [right, quiz.Choice("b", False, "No.")])
+
+
+@pytest.mark.parametrize("lecture", QUIZZES)
+def test_the_quiz_widget_explains_each_choice_and_counts(lecture):
+    asked = quiz.questions(lecture)
+    _, *boxes, score = quiz.quiz_panel(asked).children
+    for number, (box, question) in enumerate(zip(boxes, asked, strict=True), start=1):
+        heading, radio, button, explanation = box.children
+        assert radio.index is None and explanation.value == "" and str(number) in heading.value
+        button.click()
+        assert "Choose an answer first" in explanation.value
+        for place, choice in sorted(enumerate(question.choices), key=lambda item: item[1].right):
+            radio.index = place
+            assert explanation.value == ""  # nothing of another choice is left standing
+            button.click()
+            assert ("✓" if choice.right else "✗") in explanation.value
+            assert choice.why[:20].split("“")[0] in explanation.value.replace("&#x27;", "'")
+        assert f"{number} of {len(asked)}" in score.value
+
+
+@pytest.mark.parametrize("lecture", QUIZZES)
+def test_the_quiz_without_widgets(lecture, monkeypatch, capsys):
+    sent = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: sent.append(data))
+    quiz.quiz(lecture)
+    text = sent[0]["text/plain"]
+    for number, question in enumerate(quiz.questions(lecture), start=1):
+        assert f"{number}. {question.text}" in text
+        for letter, choice in zip("abcdefgh", question.choices, strict=False):
+            assert f"{letter}) {choice.text}" in text and choice.why not in text
+            quiz.answer(lecture, number, letter)
+            printed = capsys.readouterr().out
+            assert printed.startswith("✓" if choice.right else "✗") and choice.why in printed
+    assert f'answer("{lecture}", 1, "a")' in text
+
+
+def test_the_quiz_answers_wrong_requests():
+    with pytest.raises(ValueError, match="no quiz"):
+        quiz.quiz("99")
+    with pytest.raises(ValueError, match="questions 1 to"):
+        quiz.answer("10", 0, "a")
+    with pytest.raises(ValueError, match="choices a, b, c"):
+        quiz.answer("10", 1, "z")

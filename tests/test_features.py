@@ -1,0 +1,401 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_utils import features
+from course_utils.assets import AssetError
+from course_utils.features import POOLINGS, encode, load_encoder
+from course_utils.session import cache_folder
+
+TEXTS = [
+    "Free entry in 2 a wkly comp, text WIN to 80082 now!",
+    "ok",
+    "",
+    "Are you coming home for dinner, or shall I leave yours in the oven until you are back from the match?",
+    "see you at 8",
+    "😀 ünïcödé",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    try:
+        return load_encoder("minilm")
+    except AssetError as error:
+        pytest.skip(f"needs the encoder: {str(error).splitlines()[0]}")
+
+
+@pytest.fixture
+def forwards(encoder):
+    """Counts the rows that go through the model."""
+    calls = []
+    hook = encoder.model.register_forward_hook(
+        lambda _module, _args, inputs, _output: calls.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    yield calls
+    hook.remove()
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def cache_file():
+    (file,) = (cache_folder() / "features").glob("*.sqlite")
+    return file
+
+
+def reference(encoder, text, pooling="mean", layer=-1):
+    """One text on its own, by transformers alone."""
+    inputs = encoder.tokenizer(text, return_tensors="pt", truncation=True, max_length=128)
+    with torch.no_grad():
+        output = encoder.model(**inputs, output_hidden_states=True)
+    states = output.hidden_states[layer][0]
+    parts = {
+        "pooler": [output.pooler_output[0]],
+        "cls": [states[0]],
+        "mean": [states.mean(0)],
+        "max": [states.amax(0)],
+    }
+    parts["mean+max"] = parts["mean"] + parts["max"]
+    return torch.cat(parts[pooling]).numpy()
+
+
+# ---- the encoder
+
+
+def test_the_encoder_is_frozen_and_loads_quietly(encoder, capfd):
+    fresh = load_encoder("minilm")
+    assert capfd.readouterr() == ("", "")
+    assert not any(p.requires_grad for p in fresh.model.parameters())
+    assert not any(module.training for module in fresh.model.modules())
+    assert (fresh.name, fresh.hidden_size, len(fresh.digest)) == ("minilm", 384, 64)
+
+
+def test_where_bert_was_only_the_default_minilm_stands_in(encoder, monkeypatch, capsys):
+    from course_utils import assets
+
+    def resolve(name):
+        if name == "bert-base-uncased":
+            raise AssetError("no connection")
+        return assets.resolve(name, profile="ci")
+
+    monkeypatch.setattr(features, "resolve", resolve)
+    monkeypatch.setenv("COURSE_PROFILE", "gpu")
+    assert load_encoder(device="cpu").name == "minilm"
+    assert "minilm is used" in capsys.readouterr().out
+    with pytest.raises(AssetError):
+        load_encoder("bert-base-uncased")
+
+
+def test_training_mode_is_refused(encoder):
+    dropout = encoder.model.encoder.layer[3].output.dropout
+    dropout.train()
+    try:
+        with pytest.raises(ValueError, match="dropout"):
+            encode(["a"], encoder)
+    finally:
+        encoder.model.eval()
+
+
+# ---- the vectors
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_padding_changes_no_vector(encoder, pooling):
+    vectors = encode(TEXTS, encoder, pooling=pooling, cache=False)
+    assert vectors.dtype == np.float32
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        np.testing.assert_allclose(vector, reference(encoder, text, pooling), atol=1e-5)
+
+
+def test_layers_are_concatenated(encoder):
+    vectors = encode(TEXTS, encoder, layers=(0, 4, -1), cache=False)
+    assert vectors.shape == (len(TEXTS), 3 * 384)
+    for part, layer in enumerate((0, 4, 6)):
+        np.testing.assert_allclose(
+            vectors[3, 384 * part : 384 * (part + 1)], reference(encoder, TEXTS[3], layer=layer), atol=1e-5
+        )
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=8), st.integers(1, 200))
+def test_neither_order_nor_company_nor_batch_size_matters(encoder, texts, tokens_per_batch):
+    vectors = encode(texts, encoder, tokens_per_batch=tokens_per_batch, cache=False)
+    alone = {text: encode([text], encoder, cache=False)[0] for text in set(texts)}
+    np.testing.assert_allclose(vectors, np.stack([alone[text] for text in texts]), atol=1e-5)
+
+
+def test_threads_change_no_vector_and_stay_as_they_were(encoder, threads):
+    texts = [f"message {i} " * (i % 9 + 1) for i in range(60)]
+    threads(1)
+    one = encode(texts, encoder, tokens_per_batch=64, cache=False)
+    threads(3)
+    three = encode(texts, encoder, tokens_per_batch=64, cache=False)
+    assert torch.get_num_threads() == 3
+    np.testing.assert_allclose(three, one, atol=1e-5)
+
+
+def test_an_error_in_a_worker_comes_out_and_threads_are_put_back(encoder, threads, monkeypatch):
+    threads(2)
+    monkeypatch.setattr(features, "pad_rows", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        encode(TEXTS, encoder, tokens_per_batch=8, cache=False)
+    assert torch.get_num_threads() == 2
+
+
+def test_no_texts(encoder, forwards):
+    assert encode([], encoder, pooling="mean+max", layers=(1, 2)).shape == (0, 4 * 384)
+    assert not forwards
+
+
+def test_equal_texts_are_encoded_once(encoder, forwards):
+    vectors = encode(["hello", "Hello", "bye", "hello"], encoder, cache=False)
+    assert sum(forwards) == 2  # to an uncased encoder, Hello is hello
+    assert (vectors[0] == vectors[1]).all() and (vectors[0] == vectors[3]).all()
+    assert not (vectors[0] == vectors[2]).all()
+
+
+def test_truncation(encoder):
+    short, long = encode(["a b c", "a b c d e f"], encoder, max_length=5, cache=False)
+    assert (short == long).all()
+
+
+def test_standardise_leaves_dead_units_alone(encoder):
+    train = encode([f"message {i} is here" * (i % 5) for i in range(40)], encoder, cache=False)
+    dead = train.std(axis=0) < 1e-6
+    assert dead.any() and not dead.all()
+    fitted, other = features.standardise(train, train[:3] + 1)
+    assert fitted.dtype == np.float32
+    np.testing.assert_allclose(fitted[:, ~dead].std(axis=0), 1, atol=1e-4)
+    np.testing.assert_allclose(fitted.mean(axis=0), 0, atol=1e-5)
+    assert np.abs(fitted[:, dead]).max() < 1e-6
+    np.testing.assert_allclose(
+        other[:, ~dead] - fitted[:3, ~dead], np.tile(1 / train.std(axis=0)[~dead], (3, 1)), rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"texts": ["a", float("nan")]}, TypeError, "Text 1 is nan"),
+        ({"texts": "one string"}, TypeError, r"write \[text\]"),
+        ({"max_length": 513}, ValueError, "512"),
+        ({"max_length": 2}, ValueError, "from 3"),
+        ({"pooling": "median"}, ValueError, "cls, mean, max"),
+        ({"layers": (7,)}, ValueError, "to 6"),
+        ({"layers": ()}, ValueError, "one or more"),
+        ({"precision": "int8"}, ValueError, "fp32 or bf16"),
+    ],
+)
+def test_what_encode_refuses(encoder, settings, error, message):
+    with pytest.raises(error, match=message):
+        encode(**{"texts": ["a"], "encoder": encoder} | settings)
+
+
+def test_bf16_falls_back_where_the_processor_has_none(encoder, monkeypatch, capsys):
+    fp32 = encode(TEXTS, encoder, cache=False)
+    monkeypatch.setattr(features, "has_bf16", lambda device: False)
+    assert (encode(TEXTS, encoder, precision="bf16", cache=False) == fp32).all()
+    assert "fp32 is used" in capsys.readouterr().out
+    monkeypatch.setattr(features, "has_bf16", lambda device: True)
+    bf16 = encode(TEXTS, encoder, precision="bf16", cache=False)
+    assert not (bf16 == fp32).all()
+    cosine = (bf16 * fp32).sum(1) / np.linalg.norm(bf16, axis=1) / np.linalg.norm(fp32, axis=1)
+    assert (cosine > 0.999).all()
+
+
+# ---- the cache
+
+
+def test_a_hit_gives_the_same_bytes_without_the_model(encoder, forwards):
+    first = encode(TEXTS, encoder)
+    assert sum(forwards) == len(TEXTS)
+    assert encode(TEXTS, encoder).tobytes() == first.tobytes()
+    assert sum(forwards) == len(TEXTS)
+
+
+def test_of_more_texts_only_the_new_ones_are_encoded(encoder, forwards):
+    first = encode(TEXTS[:4], encoder)
+    forwards.clear()
+    again = encode(["new", *TEXTS[3::-1]], encoder)
+    assert sum(forwards) == 1
+    assert (again[:0:-1] == first).all()
+
+
+def test_settings_have_vectors_of_their_own(encoder, forwards):
+    for settings_ in ({}, {"pooling": "cls"}, {"layers": (3,)}, {"layers": (3, 6)}):
+        forwards.clear()
+        encode(["one text"], encoder, **settings_)
+        assert sum(forwards) == 1
+    forwards.clear()
+    encode(["one text"], encoder, layers=(6,), max_length=60)  # the same layer and the same ids as the first
+    assert not forwards
+
+
+def test_a_model_that_was_trained_on_is_another_encoder(encoder, forwards):
+    before = encode(["one text"], encoder)
+    bias = encoder.model.encoder.layer[0].output.dense.bias
+    kept = bias.clone()
+    try:
+        bias[7] += 0.5
+        assert not np.allclose(encode(["one text"], encoder), before)
+    finally:
+        bias.copy_(kept)
+    assert (encode(["one text"], encoder) == before).all()
+    assert len(forwards) == 2
+
+
+def test_without_cache_nothing_is_written(encoder):
+    encode(["one text"], encoder, cache=False)
+    assert not (cache_folder() / "features").exists()
+
+
+def test_a_damaged_vector_is_noticed(encoder, forwards, capsys):
+    first = encode(TEXTS, encoder)
+    data = bytearray(cache_file().read_bytes())
+    place = data.find(first[3].tobytes()[:64])
+    assert place > 0
+    data[place + 5] ^= 1
+    cache_file().write_bytes(data)
+    forwards.clear()
+    np.testing.assert_allclose(encode(TEXTS, encoder), first, atol=1e-5)
+    assert "1 cached feature vectors were damaged" in capsys.readouterr().out
+    assert sum(forwards) == 1
+    encode(TEXTS, encoder)
+    assert sum(forwards) == 1  # mended
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "empty"])
+def test_a_damaged_file_is_replaced(encoder, forwards, capsys, damage):
+    first = encode(TEXTS, encoder)
+    data = cache_file().read_bytes()
+    cache_file().write_bytes(
+        {"cut": data[: len(data) // 2], "overwritten": b"nonsense" * 2000, "empty": b""}[damage]
+    )
+    np.testing.assert_allclose(encode(TEXTS, encoder), first, atol=1e-5)
+    assert damage == "empty" or "computed again" in capsys.readouterr().out
+    forwards.clear()
+    np.testing.assert_allclose(encode(TEXTS, encoder), first, atol=1e-5)
+    assert not forwards
+
+
+def test_where_nothing_can_be_written_only_the_caching_is_lost(encoder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file"))
+    vectors = encode(TEXTS, encoder)
+    np.testing.assert_allclose(vectors, encode(TEXTS, encoder, cache=False), atol=1e-6)
+    assert capsys.readouterr().out.count("not cached") == 1
+
+
+def test_a_full_disk_loses_only_the_caching(encoder, monkeypatch, capsys):
+    encode(TEXTS[:1], encoder)
+    connect = sqlite3.connect
+
+    def small(*args, **kwargs):
+        database = connect(*args, **kwargs)
+        database.execute("PRAGMA max_page_count = 8")
+        return database
+
+    monkeypatch.setattr(features.sqlite3, "connect", small)
+    monkeypatch.setattr(features, "SAVE_SECONDS", 0)
+    texts = [f"message {i}" for i in range(100)]
+    assert encode(texts, encoder, tokens_per_batch=100).shape == (100, 384)
+    out = capsys.readouterr().out
+    assert out.count("not cached") == 1 and "full" in out
+    monkeypatch.undo()
+
+
+def test_an_encoder_is_what_it_is_not_what_it_is_called(encoder, forwards):
+    encode(["one text"], encoder)
+    encode(["one text"], replace(encoder, name="another name"))
+    assert len(forwards) == 1
+
+
+# What a second process does: encode many messages in small batches, and save after each.
+CHILD = """
+import sys, time, torch
+from course_utils import features
+torch.set_num_threads(1)
+features.SAVE_SECONDS = 0
+encoder = features.load_encoder("minilm")
+calls = []
+def slowly(*_):
+    calls.append(1)
+    time.sleep(float(sys.argv[1]))
+encoder.model.register_forward_hook(slowly)
+print("ready", flush=True)
+sys.stdin.readline()
+vectors = features.encode([f"message {i}" for i in range(400)], encoder, tokens_per_batch=40)
+print(len(calls), vectors.tobytes().hex()[:64], flush=True)
+"""
+
+
+def child(pause):
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(pause)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def start(process):
+    assert process.stdout.readline().strip() == "ready"
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def stored():
+    files = list((cache_folder() / "features").glob("*.sqlite"))
+    if not files:
+        return 0
+    database = sqlite3.connect(files[0], timeout=60)
+    try:
+        return database.execute("SELECT count(*) FROM vectors").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        database.close()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(encoder, forwards, capsys):
+    process = child(0.05)
+    start(process)
+    deadline = time.monotonic() + 60
+    while stored() < 100 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+    process.wait()
+    process.stdin.close(), process.stdout.close()
+    kept = stored()
+    assert 100 <= kept < 400
+    texts = [f"message {i}" for i in range(400)]
+    vectors = encode(texts, encoder)
+    assert sum(forwards) == 400 - kept
+    assert not capsys.readouterr().out
+    np.testing.assert_allclose(vectors, encode(texts, encoder, cache=False), atol=1e-5)
+
+
+def test_two_processes_at_once(encoder, forwards):
+    processes = [child(0), child(0)]
+    for process in processes:
+        start(process)
+    for process in processes:
+        lines = process.communicate(timeout=120)[0].splitlines()
+        assert process.returncode == 0
+        assert len(lines) == 1, lines  # no complaint about the cache
+    assert stored() == 400
+    encode([f"message {i}" for i in range(400)], encoder)
+    assert not forwards

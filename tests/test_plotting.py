@@ -1,0 +1,200 @@
+"""Every figure says something, names its axes, reads without colour and tells stand-in data apart."""
+
+import base64
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+
+from course_utils import plotting
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.repeat([0, 1], [87, 13])
+SCORES = np.where(LABELS == 1, RANDOM.beta(3, 1, 100), RANDOM.beta(1, 4, 100))
+LENGTHS = {"ham": RANDOM.integers(3, 60, 87), "spam": RANDOM.integers(15, 50, 13)}
+HISTORY = SimpleNamespace(train_loss=[0.7, 0.5, 0.4], validation_loss=[0.6, 0.45, 0.5])
+RESULTS = pd.DataFrame(
+    {
+        "name": ["words", "frozen", "one seed"],
+        "mean": [0.95, 0.97, 0.9],
+        "low": [0.94, 0.965, np.nan],
+        "high": [0.96, 0.975, np.nan],
+        "kind": ["baseline", "frozen", "fine-tuned"],
+        "scores": [[0.95, 0.96], [0.97, 0.97], [0.9]],
+    }
+)
+FIGURES = {
+    "class_balance": lambda real: plotting.class_balance(LABELS, real=real),
+    "length_histogram": lambda real: plotting.length_histogram(LENGTHS, 25, real=real),
+    "padding_picture": lambda real: plotting.padding_picture([[1, 1, 1], [1, 1, 0]], real=real),
+    "learning_curves": lambda real: plotting.learning_curves(HISTORY, real=real),
+    "confusion": lambda real: plotting.confusion([[80, 7], [2, 11]], real=real),
+    "precision_recall": lambda real: plotting.precision_recall(LABELS, SCORES, 0.5, real=real),
+    "threshold_figure": lambda real: plotting.threshold_figure(LABELS, SCORES, 0.5, real=real),
+    "verdicts": lambda real: plotting.verdicts(["hello", "win now"], [0.1, 0.9], real=real),
+    "intervals": lambda real: plotting.intervals(RESULTS, real=real),
+    "embedding_map": lambda real: plotting.embedding_map(RANDOM.normal(size=(100, 2)), LABELS, real=real),
+}
+DRAWN = {
+    "freeze_diagram": lambda: plotting.freeze_diagram(22_565_376, 198_146),
+    "freeze_diagram, 12 layers": lambda: plotting.freeze_diagram(
+        109_482_240, 394_754, layers=12, sizes=(768, 512, 2)
+    ),
+    "taxonomy": plotting.taxonomy,
+    "course_map": lambda: plotting.course_map(done=["00"]),
+}
+
+
+def texts(figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def overlapping_texts(figure) -> list[tuple[str, str]]:
+    """Pairs of visible texts whose boxes overlap by more than a hair."""
+    figure.draw_without_rendering()
+    hidden = set()  # labels of ticks beyond the axis limits exist, but are not drawn
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not low <= tick.get_loc() <= high:
+                hidden |= {tick.label1, tick.label2}
+    visible = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    visible = [text for text in visible if text not in hidden]
+    boxes = []
+    for text in visible:
+        text.get_window_extent()
+        boxes.append(Text.get_window_extent(text).padded(-2))
+    return [
+        (visible[i].get_text(), visible[j].get_text())
+        for i in range(len(boxes))
+        for j in range(i)
+        if boxes[i].width > 0 < boxes[j].width and boxes[i].overlaps(boxes[j])
+    ]
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["normal", "big"])
+def style(request):
+    with mpl.rc_context():
+        plotting.set_style(big=request.param)
+        yield
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_have_a_title_and_axes_and_say_where_data_come_from(name):
+    figure = FIGURES[name](True)
+    assert len(figure.get_suptitle()) > 15
+    assert all(ax.get_ylabel() or ax.get_yticklabels() for ax in figure.axes)
+    assert figure.axes[-1].get_xlabel()
+    assert plotting.STANDIN not in texts(figure)
+    assert plotting.STANDIN in texts(FIGURES[name](False))
+
+
+@pytest.mark.parametrize("name", [*FIGURES, *DRAWN])
+def test_no_text_covers_another(name):
+    assert overlapping_texts(FIGURES[name](False) if name in FIGURES else DRAWN[name]()) == []
+
+
+def test_attributes_of_pandas_objects_mark_stand_in_data():
+    frame = pd.DataFrame({"label": LABELS})
+    frame.attrs["real"] = False
+    assert plotting.STANDIN in texts(plotting.class_balance(frame["label"]))
+    results = RESULTS.copy()
+    results.attrs["real"] = False
+    assert plotting.STANDIN in texts(plotting.intervals(results))
+
+
+def test_titles_say_what_the_data_say():
+    assert "13 % of the messages are spam" in plotting.class_balance(LABELS).get_suptitle().replace("\n", " ")
+    assert "1 ham wrongly blocked, 2 spam let through" in plotting.threshold_figure(
+        [0, 0, 1, 1, 1], [0.1, 0.6, 0.2, 0.5, 0.4], 0.5
+    ).get_suptitle().replace("\n", " ")
+    title = plotting.length_histogram({"ham": [1, 2, 3, 4], "spam": [2, 5]}, 3).get_suptitle()
+    assert "25 % of ham and 50 % of spam" in title
+    assert "after epoch 2" in plotting.learning_curves(HISTORY).get_suptitle()
+    assert "25 % of this batch" in plotting.padding_picture([[1, 1], [1, 0]]).get_suptitle().replace(
+        "\n", " "
+    )
+    assert "clear of the next" in plotting.intervals(RESULTS).get_suptitle().replace("\n", " ")
+    close = RESULTS.assign(low=RESULTS["mean"] - 0.02, high=RESULTS["mean"] + 0.02)
+    assert "do not tell it from words" in plotting.intervals(close).get_suptitle().replace("\n", " ")
+
+
+def test_the_lengths_in_the_last_bar_are_not_lost():
+    figure = plotting.length_histogram({"ham": [5] * 999 + [200]})
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 1000
+
+
+def test_a_share_is_never_rounded_to_all_or_nothing():
+    assert plotting._percent(0.004) == "0.4 %"
+    assert plotting._percent(0.996) == "99.6 %"
+    assert plotting._percent(1.0) == "100 %"
+
+
+def test_classes_and_methods_differ_without_colour():
+    assert set(plotting.COLOURS) == set(plotting.HATCHES) == set(plotting.MARKERS)
+    assert plotting.HATCHES["ham"] != plotting.HATCHES["spam"]
+    assert len({plotting.MARKERS[name] for name in ("baseline", "frozen", "fine-tuned")}) == 3
+    looks = [plotting.look(name, i) for i, name in enumerate(("ham", "spam", "delivery", "code"))]
+    assert len({hatch for _, hatch, _ in looks}) == len({marker for *_, marker in looks}) == 4
+
+
+def test_colours_of_the_classes_differ_in_grey():
+    def grey(colour: str) -> float:
+        return float(np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114)))
+
+    assert abs(grey(plotting.COLOURS["ham"]) - grey(plotting.COLOURS["spam"])) > 0.1
+
+
+def test_show_sends_a_png_with_its_alternative(monkeypatch):
+    sent = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: sent.append((data, options)))
+    figure = plotting.class_balance(LABELS)
+    assert plotting.show(figure, alt="Two bars: 87 ham\n   and 13 spam messages.") is None
+    (data, options), *more = sent
+    assert not more
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert options == {
+        "metadata": {"image/png": {"alt": "Two bars: 87 ham and 13 spam messages."}},
+        "raw": True,
+    }
+    assert "text/plain" in data
+
+
+@pytest.mark.parametrize("alt", ["", "   ", "a figure"])
+def test_show_wants_a_real_alternative(alt):
+    with pytest.raises(ValueError, match="too short"):
+        plotting.show(plotting.class_balance(LABELS), alt=alt)
+
+
+def test_show_closes_figures_of_pyplot(monkeypatch):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    monkeypatch.setattr("IPython.display.display", lambda *a, **k: None)
+    figure, ax = plt.subplots()
+    ax.plot([1, 2])
+    plotting.show(figure, alt="A line that goes from one to two.")
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_figures_of_the_course_leave_nothing_open():
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    for draw in FIGURES.values():
+        draw(True)
+    assert plt.get_fignums() == before
+
+
+def test_the_same_data_give_the_same_bytes():
+    assert plotting.png(plotting.confusion([[8, 1], [2, 9]])) == plotting.png(
+        plotting.confusion([[8, 1], [2, 9]])
+    )
+
+
+def test_the_map_holds_every_lecture_once():
+    numbers = [entry[:2] for group in plotting.LECTURES.values() for entry in group]
+    assert numbers == [f"{number:02d}" for number in range(16)]

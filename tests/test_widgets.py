@@ -1,0 +1,173 @@
+"""The widgets, driven without a browser: what a user does, and what he reads then."""
+
+import re
+
+import ipywidgets as ipw
+import numpy as np
+import pytest
+
+from course_utils import plotting, widgets
+
+LABELS = [0, 0, 0, 1, 1]
+SCORES = [0.1, 0.3, 0.6, 0.4, 0.9]
+
+
+def plain(markup: str) -> str:
+    return re.sub(r"<[^>]+>", " ", markup)
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    sent = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: sent.append((data, options)))
+    return sent
+
+
+def test_the_threshold_slider_redraws_text_and_picture():
+    slider, text, picture = widgets.threshold_panel(LABELS, SCORES).children
+    assert isinstance(slider, ipw.FloatSlider) and slider.description == "threshold"
+    assert "1 of 3 ham wrongly blocked" in re.sub(r"\s+", " ", plain(text.value))
+    assert picture.layout.display == "none"  # the figure above shows this threshold
+    pictures = []
+    for threshold, ham, spam in ((0.35, 1, 0), (0.7, 0, 1), (0.35, 1, 0)):
+        slider.value = threshold
+        said = re.sub(r"\s+", " ", plain(text.value))
+        assert f"{ham} of 3 ham wrongly blocked, {spam} of 2 spam missed" in said
+        assert f"threshold {threshold:.2f}" in said
+        assert picture.layout.display == "block" and bytes(picture.value).startswith(b"\x89PNG")
+        pictures.append(bytes(picture.value))
+    assert pictures[0] != pictures[1] and pictures[0] == pictures[2]
+
+
+def test_the_picture_shows_the_threshold_of_the_slider(monkeypatch):
+    drawn = []
+    original = plotting.threshold_figure
+
+    def watch(labels, scores, threshold, **options):
+        drawn.append(threshold)
+        return original(labels, scores, threshold, **options)
+
+    monkeypatch.setattr(plotting, "threshold_figure", watch)
+    slider, *_ = widgets.threshold_panel(LABELS, SCORES).children
+    slider.value = 0.8
+    assert drawn == [0.8]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_the_ends_of_the_slider_are_answered_in_words(threshold):
+    slider, text, _ = widgets.threshold_panel(LABELS, SCORES).children
+    slider.value = threshold
+    assert ("undefined (nothing is blocked)" in text.value) == (threshold == 1.0)
+    assert "nan" not in text.value
+
+
+def test_labels_without_spam_are_answered_in_words():
+    assert "there is no spam" in widgets.threshold_text(np.zeros(3), np.full(3, 0.2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores"),
+    [([0, 1], [0.5]), ([], []), ([0, 2], [0.1, 0.2]), ([0, 1], [0.1, -3.0]), ([0, 1], [0.1, np.nan])],
+)
+def test_data_that_do_not_fit_are_refused(labels, scores):
+    with pytest.raises(ValueError):
+        widgets.threshold_panel(labels, scores)
+
+
+def test_the_threshold_figure_comes_before_the_widget(displayed):
+    assert widgets.threshold_explorer(LABELS, SCORES, 0.5, real=False) is None
+    (figure, options), (widget, _) = displayed
+    assert "0.50" in options["metadata"]["image/png"]["alt"] and "image/png" in figure
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert widget["text/plain"].startswith("Run this cell in a notebook")
+    assert "VBox" not in widget["text/plain"]
+
+
+def ask(panel, text):
+    entry, button, answer, _ = panel.children
+    entry.value = text
+    button.click()
+    return plain(answer.value)
+
+
+def test_a_message_gets_its_verdict():
+    panel = widgets.message_panel(lambda text: 0.9 if "win" in text else 0.1)
+    assert "spam : spam probability 0.900" in ask(panel, "win a prize")
+    assert "ham : spam probability 0.100" in ask(panel, "  see you\n at five ")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("", "type a message first"), (" \n ", "type a message first"), ("a" * 5000, "5,000 characters")],
+)
+def test_empty_and_long_messages_are_answered_without_the_model(text, answer):
+    def never(_):
+        raise AssertionError("the model was asked")
+
+    assert answer in ask(widgets.message_panel(never), text)
+
+
+def test_a_model_that_fails_is_answered_in_the_widget():
+    def broken(_):
+        raise RuntimeError("no <encoder> loaded")
+
+    panel = widgets.message_panel(broken)
+    entry, button, answer, _ = panel.children
+    entry.value = "hello"
+    button.click()
+    assert "RuntimeError: no &lt;encoder&gt; loaded" in answer.value
+    assert "no probability" in ask(widgets.message_panel(lambda _: float("nan")), "hello")
+    assert "no probability" in ask(widgets.message_panel(lambda _: -2.3), "hello")
+
+
+def test_what_is_typed_is_never_run_as_markup():
+    panel = widgets.message_panel(lambda _: 0.2)
+    entry, button, answer, _ = panel.children
+    entry.value = "<script>alert(1)</script>"
+    button.click()
+    assert "<script>" not in answer.value and "&lt;script&gt;" in answer.value
+
+
+def test_a_verdict_does_not_stay_beside_another_text():
+    panel = widgets.message_panel(lambda _: 0.2)
+    ask(panel, "hello")
+    entry, _, answer, _ = panel.children
+    entry.value = "hello there"
+    assert answer.value == ""
+
+
+def test_the_message_box_shows_examples_first(displayed):
+    widgets.message_box(lambda text: 0.8 if "won" in text else 0.2)
+    (_, options), (widget, _) = displayed
+    alt = options["metadata"]["image/png"]["alt"]
+    assert all(example in alt for example in widgets.EXAMPLES) and "spam" in alt
+    assert widget["text/plain"].startswith("Run this cell")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Words in, words out", "4 words, 15 letters, 3 different"),
+        ("I", "1 word, 1 letter, 1 different"),
+        ("don't", "1 word, 4 letters"),
+        ("Süße 日本", "2 words, 6 letters"),
+        ("", "No words yet"),
+        ("?!", "No words yet"),
+    ],
+)
+def test_first_contact_counts(text, answer):
+    entry, said = widgets.first_contact_panel().children
+    entry.value = text
+    assert answer in plain(said.value) or text == ""
+    assert answer in widgets.describe(text)
+
+
+def test_first_contact_says_the_same_without_widgets(displayed):
+    widgets.first_contact()
+    ((widget, options),) = displayed
+    assert "4 words" in widget["text/plain"] and options["raw"] is True
+
+
+def test_signs_say_right_and_wrong_without_colour():
+    assert "✓" in widgets.note("x", good=True) and "✗" in widgets.note("x", good=False)
+    assert "✓" not in widgets.note("x") and 'role="status"' in widgets.note("x")
