@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 from sklearn.naive_bayes import MultinomialNB
@@ -82,7 +83,8 @@ def bayes() -> Pipeline:
 
 
 def improved_head(C: float = 0.1) -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=3000))
+    # Dead units of the encoder would be scaled up to noise.
+    return make_pipeline(VarianceThreshold(1e-9), StandardScaler(), LogisticRegression(C=C, max_iter=3000))
 
 
 def bag_of_words(make: Callable[[], Pipeline]) -> Method:
@@ -141,7 +143,7 @@ def tutorial(vectors: Vectors, epochs: int = 10) -> Method:
         torch.manual_seed(seed)
         head = ClassifierHead(vectors.encoder.hidden_size)
         fit(head, data["train"], data["validation"], epochs=epochs,
-            class_weights=balanced_weights(data["train"].labels), seed=seed)  # fmt: skip
+            class_weights=balanced_weights(parts["train"]["label"]), seed=seed)  # fmt: skip
         return predict(head, data["test"])[:, 1] >= 0.5
 
     return run

@@ -300,9 +300,10 @@ def precision_recall(
             f"threshold {threshold:.2f}\nprecision {y:.2f}\nrecall {x:.2f}",
             {"arrowstyle": "-", "color": GREY},
         )
-        ax.annotate(
-            text, (x, y), (max(x - 0.12, 0.3), max(y - 0.15, 0.5)), ha="right", va="top", arrowprops=line
-        )
+        # A good filter's curve leaves room below it, a poor one's above.
+        at = (max(x - 0.12, 0.3), max(y - 0.15, 0.5)) if y > 0.6 else (min(x + 0.08, 0.7), y + 0.25)
+        side = {"ha": "right", "va": "top"} if y > 0.6 else {"ha": "left", "va": "bottom"}
+        ax.annotate(text, (x, y), at, arrowprops=line, **side)
         title = f"At threshold {threshold:.2f} the filter finds {_percent(x)} of the spam; {_percent(y)} of the blocked is spam"
     ax.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="recall (share of the spam that is found)")
     ax.set_ylabel("precision (spam among the blocked)")

@@ -38,10 +38,10 @@ class Examples:
     """
 
     inputs: Mapping[str, Tensor | Sequence[Sequence[int]]]
-    labels: Tensor
+    labels: Any  # (n,): a tensor, an array or a column of whole numbers
 
     def __post_init__(self) -> None:
-        self.labels = torch.as_tensor(np.array(self.labels))
+        self.labels = _tensor(self.labels)
         if self.labels.is_floating_point() or self.labels.dtype == torch.bool:
             raise TypeError(
                 f"Labels must be whole numbers (torch.long), and these are {self.labels.dtype}: each names a class "
@@ -72,7 +72,7 @@ class Examples:
         names = ("input_ids", "attention_mask")
         return cls(
             {name: torch.tensor(encoded[name]) if pad else encoded[name] for name in names},
-            torch.as_tensor(labels),
+            labels,
         )
 
     def lengths(self) -> np.ndarray | None:
@@ -110,13 +110,18 @@ class History:
         return int(np.argmin(self.validation_loss))
 
 
+def _tensor(labels: Any) -> Tensor:
+    """Labels as a tensor of their own: what pandas hands out may be read-only."""
+    return labels if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
+
+
 def balanced_weights(labels: Any, classes: int | None = None) -> Tensor:
     """Class weights n / (classes x n_c), shape (classes,): every class counts as much as any other in the loss.
 
     Raises:
         ValueError: if a class has no example; its weight would be infinite.
     """
-    counts = torch.bincount(torch.as_tensor(np.array(labels)).long(), minlength=classes or 0)
+    counts = torch.bincount(_tensor(labels).long(), minlength=classes or 0)
     if (counts == 0).any():
         missing = torch.nonzero(counts == 0).flatten().tolist()
         raise ValueError(f"No example of class {missing}: a class without examples can have no weight.")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils import training
+from course_utils.features import load_encoder
 from course_utils.models.heads import ClassifierHead
 from course_utils.training import Examples, balanced_weights, epoch_batches, fit, predict, weighted_loss
 
@@ -194,6 +195,7 @@ WORKER = """
 import sys, torch
 from test_training import blobs, head, state
 from course_utils import training
+from course_utils.features import load_encoder
 if sys.argv[3] == "slow":   # give the killer time: the checkpoint of each epoch is written before the next begins
     import time
     original = training.train_epoch
@@ -251,3 +253,16 @@ def test_two_processes_give_the_result_of_one(tmp_path):
     finish(worker(together, dropout=0.0, launch=launch))
     results = [torch.load(path, weights_only=True) for path in (alone, together)]
     assert torch.allclose(results[0], results[1], atol=1e-5)
+
+
+def test_messages_are_cut_where_they_should_be():
+    tokenizer = load_encoder("minilm").tokenizer
+    texts = ["one two three four five six seven eight nine ten eleven twelve", "hi"]
+    ragged = Examples.from_texts(texts, [1, 0], tokenizer, max_length=12)
+    assert [len(row) for row in ragged.inputs["input_ids"]] == [12, 3]
+    padded = Examples.from_texts(texts, [1, 0], tokenizer, max_length=12, pad=True)
+    assert padded.inputs["input_ids"].shape == (2, 12)
+    assert padded.inputs["attention_mask"].sum(1).tolist() == [12, 3]
+    inputs, labels = ragged.batch([0, 1], torch.device("cpu"))
+    assert all(torch.equal(inputs[name], padded.inputs[name]) for name in inputs)
+    assert labels.tolist() == [1, 0]

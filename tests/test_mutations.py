@@ -1,0 +1,110 @@
+"""Break the code that carries the lesson, one line at a time: a test must turn red each time.
+
+Every case copies the package, changes one place, and runs the test that is to notice it against the copy.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+MUTATIONS = {
+    "encoder not frozen": (
+        "models/heads.py",
+        "encoder.requires_grad_(False), head",
+        "encoder, head",
+        "test_heads.py::test_frozen_encoder_gets_no_gradient_and_every_head_parameter_gets_one",
+    ),
+    "dropout left on in the frozen encoder": (
+        "models/heads.py",
+        "self.encoder.train(mode and self.encoder_dropout)",
+        "self.encoder.train(mode)",
+        "test_heads.py::test_no_dropout_inside_a_frozen_encoder_in_train_mode",
+    ),
+    "padding counted in the mean": (
+        "models/heads.py",
+        "/ real.sum(dim=1)",
+        "/ real.shape[1]",
+        "test_heads.py::test_mean_pooling_is_the_mean_of_the_real_tokens",
+    ),
+    "class weights swapped": (
+        "training.py",
+        "return counts.sum() / (len(counts) * counts.float())",
+        "return (counts.sum() / (len(counts) * counts.float())).flip(0)",
+        "test_training.py::test_each_class_counts_as_its_weight_says",
+    ),
+    "truncation at 10": (
+        "training.py",
+        "max_length=max_length,",
+        "max_length=10,",
+        "test_training.py::test_messages_are_cut_where_they_should_be",
+    ),
+    "labels shuffled": (
+        "training.py",
+        "self.labels[indices].to(device)",
+        "self.labels[torch.randperm(len(self))[: len(indices)]].to(device)",
+        "test_training.py::test_learns_and_keeps_the_best_weights",
+    ),
+    "best weights not restored": (
+        "training.py",
+        "parameter.data.copy_(best[name])",
+        "pass",
+        "test_training.py::test_best_weights_are_those_of_the_best_epoch_not_the_last",
+    ),
+    "threshold off by 0.3": (
+        "widgets.py",
+        "blocked = scores >= threshold",
+        "blocked = scores >= threshold + 0.3",
+        "test_widgets.py",
+    ),
+    "a bound that is never checked": (
+        "expectations.py",
+        "passed &= at_least is None or value >= at_least",
+        "passed &= True",
+        "test_session.py::test_expect_fails_outside_its_bound",
+    ),
+}
+
+
+def run_on(package: Path, test: str) -> subprocess.CompletedProcess:
+    # In front of the checkout, which an editable install and pytest's own settings put on the path as well.
+    environment = {**os.environ, "PYTHONPATH": str(package.parent), "COURSE_PROFILE": "ci"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir",
+               str(package.parent), "-c", str(package.parent / "pytest.ini"), str(package.parent / "tests" / test)]  # fmt: skip
+    return subprocess.run(
+        command, env=environment, cwd=package.parent, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    shutil.copytree(ROOT / "course_utils", tmp_path / "course_utils")
+    (tmp_path / "tests").mkdir()
+    for file in (ROOT / "tests").glob("*.py"):
+        shutil.copy(file, tmp_path / "tests")
+    shutil.copytree(ROOT / "data", tmp_path / "data")
+    (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = . tests\n")
+    return tmp_path / "course_utils"
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutation_turns_its_test_red(name, copy):
+    file, old, new, test = MUTATIONS[name]
+    source = (copy / file).read_text(encoding="utf-8")
+    assert source.count(old) == 1, (
+        f"{file} no longer holds {old!r} exactly once: bring this mutation up to date"
+    )
+    (copy / file).write_text(source.replace(old, new), encoding="utf-8")
+    result = run_on(copy, test)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert " failed" in result.stdout and " error" not in result.stdout, result.stdout
+
+
+def test_without_a_mutation_they_are_green(copy):
+    result = run_on(copy, "test_heads.py")
+    assert result.returncode == 0, result.stdout + result.stderr
