@@ -191,6 +191,7 @@ def encode(
     bar = tqdm(
         total=sum(lengths),
         desc="encoding",
+        delay=2,
         unit="token",
         leave=False,
         disable=not (missing and show_progress()),

@@ -255,7 +255,7 @@ def fit(
     file = Path(checkpoint, "checkpoint.safetensors") if checkpoint else None
     if file and file.exists():
         history, best = _load_checkpoint(file, run, trained, optimizer)
-    bar = tqdm(total=epochs, initial=len(history.train_loss), desc="epochs", leave=False,
+    bar = tqdm(total=epochs, initial=len(history.train_loss), desc="epochs", delay=2, leave=False,
                disable=not (show_progress() and accelerator.is_main_process))  # fmt: skip
     with bar:
         for epoch in range(len(history.train_loss), epochs):
