@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from test_plotting import overlapping_texts
 
 from course_utils import plotting, scoreboard
+from course_utils.session import data_folder
 
 
 def add(method="frozen", scores=(0.9, 0.92, 0.94), **options):
@@ -160,3 +161,18 @@ def test_labels_in_the_figure_do_not_overlap():
 def test_the_figure_of_a_single_row(scores):
     add("only", scores, trainable=0)
     assert "Best so far: only" in scoreboard.figure().get_suptitle()
+
+
+def test_a_summary_has_a_row_for_each_method_in_the_order_given():
+    frame = scoreboard.summary({"b": [0.5, 0.7], "a": [0.9, 0.9]})
+    assert frame["name"].tolist() == ["b", "a"]
+    assert frame["mean"].tolist() == pytest.approx([0.6, 0.9])
+    assert frame["scores"].tolist() == [[0.5, 0.7], [0.9, 0.9]]
+    assert (frame["low"] <= frame["mean"]).all() and (frame["mean"] <= frame["high"]).all()
+
+
+def test_the_scores_that_the_course_ships_are_real_and_over_five_splits():
+    shipped = scoreboard.table(file=data_folder() / "scoreboard.json")
+    assert shipped.attrs["real"]
+    assert (shipped["seeds"] == 5).all()
+    assert {"frozen, improved", "frozen, the tutorial's recipe", "TF-IDF of characters"} <= set(shipped["method"])

@@ -244,3 +244,13 @@ def test_lectures_are_numbered_once():
     numbers = [path.name[:2] for path in PATHS]
     assert all(re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", path.name) for path in PATHS)
     assert len(numbers) == len(set(numbers))
+
+
+def test_the_map_in_the_welcome_lecture_marks_the_lectures_that_are_here():
+    (line,) = [
+        line
+        for cell in lectures.read(lectures.find(["00"])[0]).cells
+        for line in cell.source.splitlines()
+        if line.startswith("here = ")
+    ]
+    assert ast.literal_eval(line.removeprefix("here = ")) == [path.name[:2] for path in lectures.find()]
