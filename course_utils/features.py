@@ -26,7 +26,7 @@ from course_utils.models.heads import pool_states
 from course_utils.session import cache_folder, current_profile, has_accelerator, show_progress
 from course_utils.text import length_bucketed, pad_rows
 
-POOLINGS = ("pooler", "cls", "mean", "max", "mean+max")
+POOLINGS = ("pooler", "cls", "mean", "max")
 # Larger batches pad more and leave the caches of a CPU core; on a GPU many tokens are what keeps it busy.
 TOKENS_PER_BATCH = {"cpu": 1024, "gpu": 32_768}
 SAVE_SECONDS = 2.0  # a killed run loses no more than this
@@ -114,8 +114,8 @@ def encode(
     Args:
         texts: n strings.
         encoder: what :func:`load_encoder` returns.
-        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over all real tokens), ``mean+max`` (both), or
-            ``pooler`` (BERT's own, on the last layer).
+        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over all real tokens), ``pooler`` (BERT's own, on the
+            last layer), or several in the order given, as in ``mean+max``.
         max_length: tokens kept of a text, [CLS] and [SEP] included.
         layers: 0 for the embeddings, 1 to L for the layers, or from the end, -1 for the last; several are concatenated.
         tokens_per_batch: rows x longest row of a batch; by default what suits the device.
@@ -123,7 +123,7 @@ def encode(
         cache: keep the vectors under ``cache_folder()/features``, and read them from there.
 
     Returns:
-        float32, shape (n, hidden_size x number of layers), twice as wide for ``mean+max``.
+        float32, shape (n, hidden_size x number of layers), times the number of poolings.
 
     Raises:
         TypeError: if a text is not a string.
@@ -136,8 +136,11 @@ def encode(
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"Text {position} is {text!r} ({type(text).__name__}), not a string.")
-    if pooling not in POOLINGS:
-        raise ValueError(f"There is no pooling {pooling!r}; choose one of {', '.join(POOLINGS)}.")
+    ways = pooling.split("+")
+    if len(set(ways)) < len(ways) or not set(ways) <= set(POOLINGS):
+        raise ValueError(
+            f"There is no pooling {pooling!r}; choose one of {', '.join(POOLINGS)}, or several joined by +."
+        )
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"There is no precision {precision!r}; choose fp32 or bf16.")
     limit = model.config.max_position_embeddings
@@ -150,7 +153,7 @@ def encode(
         raise ValueError(
             f"layers {tuple(layers)}: name one or more of 0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}."
         )
-    if pooling == "pooler" and tuple(layers) != (-1,):
+    if "pooler" in ways and tuple(layers) != (-1,):
         raise ValueError(
             "BERT's pooler reads the last layer only; leave layers out, or choose another pooling."
         )
@@ -180,7 +183,7 @@ def encode(
             "precision": precision,
         }
         store = VectorStore(cache_folder() / "features", {"encoder": encoder.digest, **settings})
-    width = encoder.hidden_size * len(layers) * (1 + (pooling == "mean+max"))
+    width = encoder.hidden_size * len(layers) * len(ways)
     known = store.read(list(rows), width) if store else {}
     missing = [key for key in rows if key not in known]
     lengths = [len(rows[key]) for key in missing]
@@ -259,11 +262,12 @@ def _vectors(
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         output = encoder.model(input_ids=ids, attention_mask=needed, output_hidden_states=layers != (depth,))
     states = output.hidden_states or {depth: output.last_hidden_state}
-    if pooling == "pooler":
-        pooled = [output.pooler_output.float()]
-    else:
-        pooled = [pool_states(states[layer].float(), mask, pooling) for layer in layers]
-    return batch, torch.cat(pooled, dim=-1).cpu().numpy()
+    pooled = []
+    for layer in layers:
+        for way in pooling.split("+"):
+            by_bert = way == "pooler"
+            pooled.append(output.pooler_output if by_bert else pool_states(states[layer].float(), mask, way))
+    return batch, torch.cat(pooled, dim=-1).float().cpu().numpy()
 
 
 def _side_by_side(

@@ -240,7 +240,8 @@ def fit(
     if len(weights) < classes:
         raise ValueError(f"{len(weights)} class weights for {classes} classes: give one weight per class.")
     weights = weights.to(accelerator.device)
-    optimizer = torch.optim.AdamW(trained.values(), lr=learning_rate)
+    # On a CPU the fused update takes one pass over a weight instead of a dozen small ones.
+    optimizer = torch.optim.AdamW(trained.values(), lr=learning_rate, fused=accelerator.device.type == "cpu")
     wrapped, prepared = accelerator.prepare(model, optimizer)
 
     # What must agree for a checkpoint to be this run's own.

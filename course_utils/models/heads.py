@@ -29,17 +29,15 @@ def pool_states(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
     Args:
         states: what a layer of the encoder gives for each token.
         mask: 1 for a token, 0 for padding.
-        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over the real tokens), or ``mean+max`` (both).
+        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over the real tokens), or several, as in ``mean+max``.
     """
-    if pooling == "cls":
-        return states[:, 0]
     real = mask.unsqueeze(-1).bool()
-    parts = []
-    if pooling in ("mean", "mean+max"):
-        parts.append(states.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1))
-    if pooling in ("max", "mean+max"):
-        parts.append(states.masked_fill(~real, -torch.inf).amax(dim=1))
-    return torch.cat(parts, dim=-1)
+    ways = {
+        "cls": lambda: states[:, 0],
+        "mean": lambda: states.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1),
+        "max": lambda: states.masked_fill(~real, -torch.inf).amax(dim=1),
+    }
+    return torch.cat([ways[way]() for way in pooling.split("+")], dim=-1)
 
 
 def pool(encoder: nn.Module, pooling: str, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
