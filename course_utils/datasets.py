@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import html
+import os
 import re
-from functools import lru_cache
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from course_utils.assets import resolve
+from course_utils.assets import AssetError, resolve
+from course_utils.session import cache_folder, current_profile, data_folder
+from course_utils.text import split_sentences, split_words
+from course_utils.word_vectors import WordVectors
 
 SMS_SPLITS = ("clean", "seed")
 LABELS = {"ham": 0, "spam": 1, "0": 0, "1": 1}
@@ -182,3 +190,168 @@ def _stratified(labels: np.ndarray, used: np.ndarray, random_state: int) -> np.n
     for name, members in (("train", train), ("validation", validation), ("test", test)):
         names[members] = name
     return names
+
+
+# ---- running text
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Running text, a sentence a line; ``name`` and ``origin`` say which and from where."""
+
+    name: str
+    sentences: list[str]
+    origin: str
+    licence: str
+    citation: str
+
+    @cached_property
+    def words(self) -> list[list[str]]:
+        """The sentences as lists of words (:func:`course_utils.text.split_words`), those without a word left out."""
+        return [words for sentence in self.sentences if (words := split_words(sentence))]
+
+
+def load_corpus(*, words: int = 5_000_000, profile: str | None = None) -> Corpus:
+    """English Wikipedia: 206 pages (profile ``ci``), or the beginning of WikiText-103 (``laptop`` and ``gpu``).
+
+    Where WikiText-103 cannot be had, one line says so, and the 206 pages are used.
+
+    Args:
+        words: of WikiText-103, whole articles until so many words have been read.
+        profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force.
+
+    Raises:
+        ValueError: if ``words`` is below 1.
+        course_utils.assets.AssetError: if neither is there; the message says what to do.
+    """
+    if words < 1:
+        raise ValueError(f"words must be 1 or more, not {words!r}.")
+    profile = current_profile(profile)
+    if profile != "ci":
+        try:
+            asset = resolve("wikitext-103", profile=profile)
+            sentences = list(_wikitext_sentences(asset.path(), words))
+            return Corpus("WikiText-103", sentences, asset.origin, asset.licence, asset.citation)
+        except AssetError as error:
+            reason = str(error).splitlines()[0]
+            print(
+                f"{reason} 206 Wikipedia pages are used instead, a hundredth of it; results will be poorer."
+            )
+    asset = resolve("wikipedia-sample", profile=profile)
+    sentences = _wikipedia_sentences(asset.path())
+    return Corpus("206 Wikipedia pages", sentences, asset.origin, asset.licence, asset.citation)
+
+
+_TABLE_ROW = re.compile(r"^\s*(?:[|!*#:;=]|\{\||File:|Image:|Category:)")
+
+
+@lru_cache(maxsize=1)
+def _wikipedia_sentences(path: Path) -> list[str]:
+    """Sentences of a Wikipedia dump; its mark-up takes seconds to strip, so the text is kept in the course cache."""
+    facts = path.stat()
+    kept = cache_folder() / "corpora" / f"{path.name}-{facts.st_size}-1.txt"
+    try:
+        return kept.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        pass
+    from gensim.corpora.wikicorpus import extract_pages, filter_wiki
+
+    sentences = []
+    with bz2.open(path) as stream:
+        for _title, text, _number in extract_pages(stream, filter_namespaces=("0",)):
+            lines = [line for line in filter_wiki(text).splitlines() if not _TABLE_ROW.match(line)]
+            found = (
+                " ".join(s.replace("'''", "").replace("''", "").split())
+                for s in split_sentences("\n".join(lines))
+            )
+            # What has fewer than four words is a heading or a cell of a table.
+            sentences += [sentence for sentence in found if len(split_words(sentence)) > 3]
+    _keep("\n".join(sentences), kept)
+    return sentences
+
+
+def _wikitext_sentences(path: Path, words: int) -> Iterator[str]:
+    """Sentences of WikiText's articles, its marks for hyphens and commas undone, headings left out."""
+    import pyarrow.parquet
+
+    seen = 0
+    for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=2048, columns=["text"]):
+        for line in batch.column("text").to_pylist():
+            if line.startswith(" = ") and not line.startswith(" = =") and seen >= words:
+                return
+            if not line.strip() or line.startswith(" ="):
+                continue
+            line = re.sub(r" @(.)@ ", r"\1", line)
+            for sentence in split_sentences(line.strip()):
+                yield sentence
+                seen += sentence.count(" ") + 1
+
+
+def _keep(text: str, path: Path) -> None:
+    """Write a file of the cache whole or not at all; a cache that cannot be written to is no reason to stop."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as stream:
+            stream.write(text)
+        os.replace(stream.name, path)
+    except OSError:
+        pass
+
+
+# ---- words and their relations
+
+
+def load_analogies() -> pd.DataFrame:
+    """Google's analogy questions: ``section``, ``kind`` (semantic or syntactic) and the lower-case words ``a``, ``b``, ``c``,
+    ``d``, to be read "a is to b as c is to d"; 19,544 rows."""
+    rows, section = [], ""
+    for line in resolve("google-analogies").path().read_text(encoding="utf-8").splitlines():
+        if line.startswith(":"):
+            section = line[1:].strip()
+        elif line.strip():
+            kind = "syntactic" if section.startswith("gram") else "semantic"
+            rows.append((section, kind, *line.lower().split()))
+    return pd.DataFrame(rows, columns=["section", "kind", "a", "b", "c", "d"])
+
+
+def load_similarities(name: str) -> pd.DataFrame:
+    """Pairs of words as people rated them: the lower-case ``one`` and ``other``, and their mean ``rating``.
+
+    Args:
+        name: ``wordsim-353`` (how related, 0 to 10) or ``simlex-999`` (how similar, 0 to 10).
+    """
+    if name not in ("wordsim-353", "simlex-999"):
+        raise ValueError(f"name must be wordsim-353 or simlex-999, not {name!r}.")
+    frame = pd.read_csv(resolve(name).path(), sep="\t", comment="#", names=["one", "other", "rating"])
+    return frame.assign(one=frame["one"].str.lower(), other=frame["other"].str.lower())
+
+
+def load_glove() -> WordVectors:
+    """Stanford's GloVe 6B: 400,000 words, the most frequent first, 50 dimensions."""
+    asset = resolve("glove-6b-50d")
+    words = pd.read_parquet(asset.path("glove_6B_index.parquet"))["index"].tolist()
+    return WordVectors(words, np.load(asset.path("glove_6B_50d_emb.npy"), allow_pickle=False))
+
+
+def load_senses() -> pd.DataFrame:
+    """Ambiguous words in sentences, written for the course (``data/senses.csv``).
+
+    Returns:
+        ``word``, ``sense``, ``sentence``, and where the word stands in it: characters ``start`` to ``end``. In the file
+        brackets mark the place: ``The dog brought the [stick] back.``
+
+    Raises:
+        ValueError: for a row whose brackets do not hold its word once, naming the line.
+    """
+    path = data_folder() / "senses.csv"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    parts = frame["sentence"].str.extract(r"^([^\[\]]*)\[([^\[\]]*)\]([^\[\]]*)$")
+    wrong = np.flatnonzero(parts[1].fillna("") != frame["word"])
+    if len(wrong):
+        raise ValueError(
+            f"{path}, line {wrong[0] + 2}: the sentence must hold [{frame['word'].iloc[wrong[0]]}] once."
+        )
+    start = parts[0].str.len()
+    return frame[["word", "sense"]].assign(
+        sentence=parts[0] + parts[1] + parts[2], start=start, end=start + parts[1].str.len()
+    )

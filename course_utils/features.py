@@ -114,16 +114,17 @@ def encode(
     Args:
         texts: n strings.
         encoder: what :func:`load_encoder` returns.
-        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over all real tokens), ``pooler`` (BERT's own, on the
-            last layer), or several in the order given, as in ``mean+max``.
+        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over all real tokens), ``pooler`` (BERT's own, which
+            reads the last layer only), or several in the order given, as in ``mean+max``.
         max_length: tokens kept of a text, [CLS] and [SEP] included.
-        layers: 0 for the embeddings, 1 to L for the layers, or from the end, -1 for the last; several are concatenated.
+        layers: 0 for the embeddings, 1 to L for the layers, or from the end, -1 for the last; several are concatenated,
+            each with all its poolings.
         tokens_per_batch: rows x longest row of a batch; by default what suits the device.
         precision: ``fp32`` or ``bf16`` (products in bfloat16, where the processor has instructions for that).
         cache: keep the vectors under ``cache_folder()/features``, and read them from there.
 
     Returns:
-        float32, shape (n, hidden_size x number of layers), times the number of poolings.
+        float32, shape (n, hidden_size x number of layers), times the number of poolings; ``pooler`` counts for one layer.
 
     Raises:
         TypeError: if a text is not a string.
@@ -153,11 +154,11 @@ def encode(
         raise ValueError(
             f"layers {tuple(layers)}: name one or more of 0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}."
         )
-    if "pooler" in ways and tuple(layers) != (-1,):
-        raise ValueError(
-            "BERT's pooler reads the last layer only; leave layers out, or choose another pooling."
-        )
     layers = tuple(layer % (depth + 1) for layer in layers)
+    if "pooler" in ways and depth not in layers:
+        raise ValueError(
+            "BERT's pooler reads the last layer, so name -1 among the layers, or choose another pooling."
+        )
     if any(module.training for module in model.modules()):
         raise ValueError(
             "The encoder is in training mode: dropout would make another vector of the same text at every call. "
@@ -183,7 +184,7 @@ def encode(
             "precision": precision,
         }
         store = VectorStore(cache_folder() / "features", {"encoder": encoder.digest, **settings})
-    width = encoder.hidden_size * len(layers) * len(ways)
+    width = encoder.hidden_size * len(_parts(pooling, layers, depth))
     known = store.read(list(rows), width) if store else {}
     missing = [key for key in rows if key not in known]
     lengths = [len(rows[key]) for key in missing]
@@ -243,6 +244,13 @@ def weights_checksum(model: torch.nn.Module) -> list[int]:
     return [int(p.detach().contiguous().view(integers[p.element_size()]).sum()) for p in model.parameters()]
 
 
+def _parts(pooling: str, layers: tuple[int, ...], depth: int) -> list[tuple[int, str]]:
+    """What a vector is put together from: (layer, way of pooling), in order."""
+    return [
+        (layer, way) for layer in layers for way in pooling.split("+") if way != "pooler" or layer == depth
+    ]
+
+
 @torch.inference_mode()
 def _vectors(
     encoder: Encoder,
@@ -262,11 +270,10 @@ def _vectors(
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         output = encoder.model(input_ids=ids, attention_mask=needed, output_hidden_states=layers != (depth,))
     states = output.hidden_states or {depth: output.last_hidden_state}
-    pooled = []
-    for layer in layers:
-        for way in pooling.split("+"):
-            by_bert = way == "pooler"
-            pooled.append(output.pooler_output if by_bert else pool_states(states[layer].float(), mask, way))
+    pooled = [
+        output.pooler_output if way == "pooler" else pool_states(states[layer].float(), mask, way)
+        for layer, way in _parts(pooling, layers, depth)
+    ]
     return batch, torch.cat(pooled, dim=-1).float().cpu().numpy()
 
 

@@ -35,7 +35,13 @@ COLOURS = {
 }
 HATCHES = {"ham": "", "spam": "///", "baseline": "", "frozen": "..", "fine-tuned": "xx"}
 MARKERS = {"ham": "o", "spam": "^", "baseline": "s", "frozen": "o", "fine-tuned": "D"}
-OTHERS = (("#56B4E9", "\\\\\\", "v"), ("#E69F00", "++", "P"), ("#222222", "oo", "X"), ("#999933", "--", "*"))
+OTHERS = (
+    ("#56B4E9", "\\\\\\", "v"),
+    ("#E69F00", "++", "P"),
+    ("#222222", "oo", "X"),
+    ("#999933", "--", "p"),
+    ("#7A4FA3", "//", "d"),
+)
 Style = dict[str, Any]
 INK, GREY, PALE = "#222222", "#6E6E6E", "#E4E4E4"
 STANDIN = "stand-in data, written for the course"
@@ -389,30 +395,145 @@ def intervals(frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, 
     return _finish(figure, title, frame, real=real)
 
 
-def embedding_map(
-    points: Any,
-    labels: Any,
-    names: Sequence[str] = ("ham", "spam"),
-    title: str = "Do the classes lie apart?",
+def lines(
+    frame: pd.DataFrame,
+    title: str,
+    xlabel: str,
+    ylabel: str,
     *,
+    xscale: str = "linear",
+    yscale: str = "linear",
     real: bool = True,
 ) -> Figure:
-    """Vectors reduced to two dimensions (n, 2), one marker a class; the axes have no unit."""
-    points, truth = np.asarray(points), np.asarray(labels)
-    figure, ax = _canvas(7, 4.6)
-    for i, name in enumerate(names):
+    """One line for every column over the frame's index, each named at its end."""
+    figure, ax = _canvas(7.5, 4)
+    ends = []
+    for i, (name, values) in enumerate(frame.items()):
+        values = values.dropna()
+        colour, _, marker = look(str(name), i)
+        points = marker if len(values) <= 30 else None
+        ax.plot(values.index, values, color=colour, marker=points, markersize=5, label=str(name))
+        ends.append((values.index[-1], values.iloc[-1], str(name), colour))
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
+    if xscale == "log" and len(frame) <= 10:  # a few powers are read more easily by themselves
+        ax.set_xticks(frame.index, [f"{x:g}" for x in frame.index])
+        ax.minorticks_off()
+    ax.grid(axis="y")
+    if len(ends) > 1:
+        # From the highest end down, names keep a line's height between them.
+        figure.draw_without_rendering()
+        lowest = np.inf
+        for x, y, name, colour in sorted(ends, key=lambda end: -end[1]):
+            at = ax.transData.transform((x, y))[1]
+            lowest = min(at, lowest - 15 * figure.dpi / 72)
+            shift = (8, (lowest - at) * 72 / figure.dpi)
+            ax.annotate(name, (x, y), shift, textcoords="offset points", va="center", color=colour)
+    return _finish(figure, title, frame, real=real)
+
+
+def bars(frame: pd.DataFrame | pd.Series, title: str, xlabel: str, *, real: bool = True) -> Figure:
+    """Horizontal bars, a row for each entry of the index; several columns stand side by side in each row."""
+    frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
+    figure, ax = _canvas(7.5, 1.3 + 0.26 * len(frame) * (len(frame.columns) + 0.4))
+    height = 0.8 / len(frame.columns)
+    for i, (name, values) in enumerate(frame.items()):
+        colour, hatch, _ = look(str(name), i) if len(frame.columns) > 1 else (COLOURS["frozen"], "", "")
+        style: Style = {"color": colour, "edgecolor": "white", "hatch": hatch, "linewidth": 0}
+        ax.barh(np.arange(len(frame)) + i * height, values, height, label=str(name), **style)
+    middle = np.arange(len(frame)) + 0.4 - height / 2
+    ax.set(yticks=middle, yticklabels=frame.index, ylim=(len(frame) - 0.4, -0.5), xlabel=xlabel)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    if len(frame.columns) > 1:
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return _finish(figure, title, frame, real=real)
+
+
+def heatmap(
+    frame: pd.DataFrame,
+    title: str,
+    label: str,
+    *,
+    numbers: bool = True,
+    limit: float | None = None,
+    real: bool = True,
+) -> Figure:
+    """A matrix as coloured cells: white at 0, red above, blue below; with ``numbers``, each cell says its value.
+
+    Args:
+        frame: the matrix, with names for rows and columns.
+        title: what to see in it.
+        label: what the colours measure.
+        numbers: write the values into the cells.
+        limit: the value of the strongest colour; by default the largest there is. Beyond it, colours do not change.
+    """
+    values = frame.to_numpy(dtype=float)
+    limit = limit or float(np.nanmax(np.abs(values))) or 1.0
+    rows, columns = values.shape
+    wide = 0.62 if numbers else max(0.09, min(0.62, 7 / columns))
+    longest = max(len(str(name)) for name in frame.index)
+    figure, ax = _canvas(
+        min(11, 1.9 + 0.09 * longest + wide * columns), 1.5 + (0.4 if numbers else 0.34) * rows
+    )
+    colours: Style = (
+        {"cmap": "RdBu_r", "vmin": -limit} if np.nanmin(values) < 0 else {"cmap": "Reds", "vmin": 0}
+    )
+    image = ax.imshow(values, vmax=limit, aspect="auto", **colours)
+    for i, j in np.ndindex(values.shape) if numbers else ():
+        strong = abs(values[i, j]) > 0.6 * limit
+        ax.text(
+            j, i, f"{values[i, j]:.2f}", ha="center", va="center", size=9, color="white" if strong else INK
+        )
+    ax.set_yticks(range(rows), [str(name) for name in frame.index])
+    shown = range(columns) if columns <= 20 else range(0, columns, 10)
+    ax.set_xticks(shown, [str(frame.columns[j]) for j in shown])
+    if columns <= 20 and max(len(str(name)) for name in frame.columns) > 6:
+        ax.tick_params(axis="x", rotation=35)
+        for tick in ax.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
+    ax.set(xlabel=frame.columns.name or "", ylabel=frame.index.name or "")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=ax, label=label, shrink=0.9, pad=0.02).outline.set_visible(False)
+    return _finish(figure, title, frame, real=real)
+
+
+def word_map(points: Any, groups: Mapping[str, Sequence[str]], title: str, *, real: bool = True) -> Figure:
+    """Words at their places in two dimensions, (n, 2), in the order of the groups; each group has a colour and a marker."""
+    points = np.asarray(points, dtype=float)
+    figure, ax = _canvas(8.5, 5.6)
+    start = 0
+    for i, (name, words) in enumerate(groups.items()):
+        part = points[start : start + len(words)]
         colour, _, marker = look(name, i)
-        style: Style = {
-            "marker": marker,
-            "color": colour,
-            "edgecolor": "white",
-            "linewidth": 0.4,
-            "alpha": 0.7,
-        }
-        ax.scatter(*points[truth == i].T, s=34, label=f"{name} ({int((truth == i).sum()):,})", **style)
+        style: Style = {"color": colour, "marker": marker, "edgecolor": "white", "linewidth": 0.4}
+        ax.scatter(*part.T, s=40, label=name, **style)
+        start += len(words)
     ax.set(xlabel="first direction (no unit)", ylabel="second direction (no unit)", xticks=[], yticks=[])
+    ax.margins(0.12)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.1)
-    return _finish(figure, title, labels, real=real)
+    _finish(figure, title, real=real)
+    label_points(ax, points[:, 0], points[:, 1], [word for words in groups.values() for word in words])
+    return figure
+
+
+def window_picture(words: Sequence[str], centres: Sequence[int], reach: int) -> Figure:
+    """A sentence once for every centre word, its window marked: each marked neighbour makes a training pair."""
+    widths = np.array([0.35 + 0.095 * len(word) for word in words])
+    left = np.concatenate([[0], np.cumsum(widths)])
+    figure, ax = _sheet(left[-1] + 2.2, 0.55 * len(centres) + 0.1)
+    for row, centre in enumerate(centres):
+        y = 0.55 * (len(centres) - 1 - row) + 0.1
+        pairs = 0
+        for i, word in enumerate(words):
+            near = 0 < abs(i - centre) <= reach
+            pairs += near
+            face = "#F0C77A" if i == centre else "#BFDDF0" if near else "white"
+            _box(ax, left[i] + 0.03, y, widths[i] - 0.06, 0.4, word, face)
+        ax.text(left[-1] + 0.15, y + 0.2, f"{pairs} pairs with {words[centre]!r}", va="center", size=10)
+    title = f"Centre (yellow) and context (blue), up to {reach} words away: the window stops where the sentence stops"
+    return _finish(figure, title)
 
 
 def scores_by_size(frame: pd.DataFrame, metric: str = "spam F1") -> Figure:

@@ -1,12 +1,32 @@
-"""Batches of texts of different lengths: which go together, and how they become one rectangle."""
+"""From text to numbers: sentences, words, a vocabulary; and batches of texts of different lengths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+# A word is letters, with an apostrophe inside at most: figures and punctuation say little about the words around them.
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)\]]))\s+(?=[\"'“‘(\[]?[A-Z])|\n+")
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences of running text: cut at line breaks, and after . ! ? where a capital letter follows.
+
+    A rule, not a model: it also cuts after "Dr." and before a name. For training vectors that is good enough.
+    """
+    return [sentence for part in _SENTENCE_END.split(text) if (sentence := part.strip())]
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text in lower case, without figures and punctuation; "don't" is one word."""
+    return _WORD.findall(text.lower().replace("’", "'"))
 
 
 def length_bucketed(lengths: Sequence[int] | np.ndarray, tokens_per_batch: int) -> list[np.ndarray]:
@@ -50,3 +70,64 @@ def pad_rows(rows: Sequence[Sequence[int]], padding: int = 0) -> tuple[Tensor, T
         filled[: len(row)] = row
     mask = np.arange(width) < np.array([len(row) for row in rows], dtype=np.int64)[:, None]
     return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A text as numbers: ``ids`` (n,) int64, and for each token the number of its ``sentences`` (n,), int32."""
+
+    ids: np.ndarray
+    sentences: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Vocabulary:
+    """The words of a corpus, the most frequent first, each with its count.
+
+    Args:
+        sentences: lists of words.
+        min_count: words that occur less often are left out.
+        max_words: at most so many words are kept.
+
+    Raises:
+        TypeError: if a sentence is a string.
+        ValueError: if no word is left.
+    """
+
+    def __init__(
+        self, sentences: Iterable[Sequence[str]], *, min_count: int = 1, max_words: int | None = None
+    ):
+        counter: Counter[str] = Counter()
+        for sentence in sentences:
+            if isinstance(sentence, str):
+                raise TypeError(
+                    f"A sentence must be a list of words, and this one is the string {sentence[:40]!r}."
+                )
+            counter.update(sentence)
+        kept = [(word, count) for word, count in counter.items() if count >= min_count]
+        # By count, then by spelling: the order must not depend on which word came first.
+        kept = sorted(kept, key=lambda pair: (-pair[1], pair[0]))[:max_words]
+        if not kept:
+            raise ValueError(f"No word occurs {min_count} times or more, so the vocabulary would be empty.")
+        self.words = [word for word, _ in kept]
+        self.counts = np.array([count for _, count in kept], dtype=np.int64)
+        self.index = {word: number for number, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self.index
+
+    def encode(self, sentences: Iterable[Sequence[str]]) -> EncodedText:
+        """The ids of all known words in order; unknown ones are left out, as word2vec does."""
+        index, ids, lengths = self.index, [], []
+        for sentence in sentences:
+            known = [index[word] for word in sentence if word in index]
+            ids.extend(known)
+            lengths.append(len(known))
+        return EncodedText(
+            np.array(ids, dtype=np.int64), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+        )

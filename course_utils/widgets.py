@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
+import pandas as pd
 
 from course_utils import plotting
+from course_utils.session import show_progress
+from course_utils.word_vectors import WordVectors
 
 LONGEST = 1_000
 EXAMPLES = (
@@ -177,6 +180,112 @@ def message_panel(predict: Callable[[str], float], *, threshold: float = 0.5) ->
     # A verdict must not stand beside a text it was not given for.
     entry.observe(lambda _: setattr(answer, "value", ""), names="value")
     return ipw.VBox([entry, button, answer, printed])
+
+
+def ask_panel(fields: Mapping[str, str], answer: Callable[..., str], button: str) -> ipw.VBox:
+    """Text fields, a button, and below it what ``answer(*contents)`` returns (HTML).
+
+    What the fields hold is stripped; an empty one is asked for, and a KeyError or ValueError of ``answer`` is shown in words.
+    """
+    entries = [
+        ipw.Text(value=value, description=name, layout=ipw.Layout(width="320px", max_width="100%"))
+        for name, value in fields.items()
+    ]
+    press, shown = ipw.Button(description=button, button_style="primary"), ipw.HTML()
+
+    def ask(_: Any = None) -> None:
+        contents = [entry.value.strip() for entry in entries]
+        empty = [entry.description for entry, text in zip(entries, contents, strict=True) if not text]
+        if empty:
+            shown.value = note(f"Please fill in: {', '.join(empty)}.")
+            return
+        try:
+            shown.value = answer(*contents)
+        except (KeyError, ValueError) as error:
+            shown.value = note(html.escape(str(error.args[0] if error.args else error)), good=False)
+
+    press.on_click(ask)
+    for entry in entries:  # an answer must not stand beside a question it was not given to
+        entry.observe(lambda _: setattr(shown, "value", ""), names="value")
+    return ipw.VBox([*entries, press, shown])
+
+
+def _ranking(found: Sequence[tuple[str, float]]) -> str:
+    return "<br>".join(f"{score:.2f} &nbsp; {html.escape(word)}" for word, score in found)
+
+
+def neighbours_explorer(vectors: WordVectors, word: str = "river", count: int = 8) -> None:
+    """Type a word, see its nearest neighbours."""
+    panel = ask_panel(
+        {"word": word}, lambda w: note(_ranking(vectors.neighbours(w.lower(), count))), "Neighbours"
+    )
+    near = ", ".join(name for name, _ in vectors.neighbours(word, count))
+    show_widget(panel, f"Run this cell in a notebook to type a word. Nearest to {word}: {near}.")
+
+
+def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had", "has", "was")) -> None:
+    """Type three words, see which fourth ones complete "a is to b as c is to"."""
+
+    def answer(a: str, b: str, c: str) -> str:
+        return note(_ranking(vectors.analogy(a.lower(), b.lower(), c.lower())))
+
+    panel = ask_panel(dict(zip(("a", "is to b", "as c"), example, strict=True)), answer, "is to …?")
+    best = vectors.analogy(*example, count=1)[0][0]
+    a, b, c = example
+    show_widget(
+        panel, f"Run this cell in a notebook to type three words. {a} is to {b} as {c} is to: {best}."
+    )
+
+
+def training_explorer(train: Callable[[int], Any], look: Callable[[], str], most: int = 10) -> None:
+    """A slider and a button: train for some more epochs, then see once more what ``look()`` says.
+
+    Args:
+        train: is given the number of epochs.
+        look: what has been learned so far, in words.
+        most: the slider's right end.
+    """
+    now = look()
+    show_widget(training_panel(train, look, most), f"Run this cell in a notebook to train on. So far: {now}")
+
+
+def training_panel(train: Callable[[int], Any], look: Callable[[], str], most: int = 10) -> ipw.VBox:
+    """The widget of :func:`training_explorer`: what was learned before stays on show, the newest on top."""
+    slider = ipw.IntSlider(value=1, min=1, max=most, description="epochs")
+    press = ipw.Button(description="Train on", button_style="primary")
+    lines = [f"before: {html.escape(look())}"]
+    shown = ipw.HTML(note(lines[0]))
+    total = 0
+
+    def go(_: Any) -> None:
+        nonlocal total
+        press.disabled = True  # one click, one training
+        try:
+            train(slider.value)
+            total += slider.value
+            lines.insert(0, f"{total} more: {html.escape(look())}")
+            shown.value = note("<br>".join(lines))
+        finally:
+            press.disabled = False
+
+    press.on_click(go)
+    return ipw.VBox([slider, press, shown])
+
+
+def live_curve(title: str, xlabel: str, ylabel: str) -> Callable[[float], None]:
+    """A curve that grows with every value it is given; in profile ``ci``, where nobody watches, nothing is shown."""
+    values: list[float] = []
+    picture = ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
+    if show_progress():
+        show_widget(picture, "Run this cell in a notebook to watch the curve grow.")
+
+    def add(value: float) -> None:
+        values.append(float(value))
+        if show_progress():
+            frame = pd.DataFrame({ylabel: values}, index=range(1, len(values) + 1))
+            picture.value = plotting.png(plotting.lines(frame, title, xlabel, ylabel))
+
+    return add
 
 
 def first_contact() -> None:

@@ -156,7 +156,7 @@ def output(process: subprocess.Popen) -> str:
 
 
 def test_the_registry_pins_every_file():
-    assert list(registry()) == ["sms-spam", "minilm", "bert-base-uncased", "glove-6b-50d"]
+    assert {"sms-spam", "minilm", "bert-base-uncased", "glove-6b-50d", "wikipedia-sample"} <= set(registry())
     for asset in registry().values():
         assert asset.files and asset.licence and asset.citation and asset.home.startswith("https://")
         for file in asset.files:
@@ -246,14 +246,17 @@ def test_order_and_damage(tmp_path, monkeypatch, capsys):
     assert "wrong SHA-256" in status(asset)["problems"][0]
 
 
-@pytest.mark.parametrize("name", ["minilm", "glove-6b-50d"])
+@pytest.mark.parametrize(
+    "name", ["minilm", "glove-6b-50d", "wikipedia-sample", "google-analogies", "wordsim-353", "simlex-999"]
+)
 def test_the_installed_wheels_are_what_the_registry_says(name):
     module = registry()[name].wheel["module"]
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"needs {registry()[name].wheel['package']}: pip install .[offline]")
+    loaded = set(sys.modules)
     found = resolve(name)
     assert found.origin == "wheel" and all(found.path(file).is_file() for file in found.files)
-    assert module not in sys.modules
+    assert module not in set(sys.modules) - loaded
     begin = time.perf_counter()
     resolve(name)
     assert time.perf_counter() - begin < 0.05  # the files are hashed once per process
@@ -434,6 +437,14 @@ def test_the_hub_gives_files_at_the_pinned_commit(server, cached, tmp_path):
     assert output(in_process(HUB_ASSET, **environment)) == "download"
     assert cached() == ["assets/toy/config.json", "assets/toy/toy.txt"]
     assert output(in_process(HUB_ASSET, **environment | {"HF_HUB_OFFLINE": "1"})) == "cache"
+
+
+def test_the_hub_gives_a_file_of_a_data_set_in_its_folder(server, cached, tmp_path):
+    server.pages[f"/datasets/org/toy/resolve/{REVISION}/raw/toy.txt"] = CONTENT
+    source = HUB | {"repo_type": "dataset"}
+    arguments = f"{source!r}, files={{'raw/toy.txt': CONTENT}}"
+    assert output(in_process(arguments, **hub_environment(server, tmp_path))) == "download"
+    assert cached() == ["assets/toy/raw/toy.txt"]
 
 
 def test_the_hub_gives_a_wrong_file(server, cached, tmp_path):

@@ -398,3 +398,22 @@ def test_two_processes_at_once(encoder, forwards):
     assert stored() == 400
     encode([f"message {i}" for i in range(400)], encoder)
     assert not forwards
+
+
+def test_the_pooler_is_read_once_with_the_last_layer(encoder):
+    depth, width = encoder.model.config.num_hidden_layers, encoder.hidden_size
+    texts = ["one two", "three"]
+    both = encode(texts, encoder, pooling="mean+pooler", layers=(depth - 1, depth))
+    assert both.shape == (2, 3 * width)
+    np.testing.assert_allclose(both[:, 2 * width :], encode(texts, encoder, pooling="pooler"), atol=1e-6)
+    np.testing.assert_allclose(
+        both[:, : 2 * width], encode(texts, encoder, layers=(depth - 1, depth)), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="name -1 among the layers"):
+        encode(texts, encoder, pooling="pooler", layers=(0,))
+
+
+def test_a_text_that_fits_is_stored_once_whatever_the_longest_length(encoder, monkeypatch):
+    encode(["short"], encoder, max_length=64)
+    monkeypatch.setattr(encoder.model, "forward", lambda *a, **k: pytest.fail("computed again"))
+    encode(["short"], encoder, max_length=16)

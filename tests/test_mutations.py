@@ -62,6 +62,48 @@ MUTATIONS = {
         "blocked = scores >= threshold + 0.3",
         "test_widgets.py",
     ),
+    "windows that cross the end of a sentence": (
+        "models/word2vec.py",
+        "together = text.sentences[:-distance] == text.sentences[distance:]",
+        "together = text.sentences[:-distance] >= 0",
+        "test_word2vec.py::test_pairs_are_what_two_loops_find_and_never_cross_a_sentence",
+    ),
+    "noise as frequent as in the text": (
+        "models/word2vec.py",
+        "power: float = 0.75",
+        "power: float = 1.0",
+        "test_word2vec.py::test_noise_follows_the_power_of_three_quarters_within_sampling_error",
+    ),
+    "noise that pulls instead of pushing": (
+        "models/word2vec.py",
+        "slope[:, :tokens] -= 1",
+        "slope -= 1",
+        "test_word2vec.py::test_blocks_have_the_loss_and_the_gradient_of_the_plain_model",
+    ),
+    "a negative that is the positive counts": (
+        "models/word2vec.py",
+        "if len(hits):",
+        "if False:",
+        "test_word2vec.py::test_blocks_have_the_loss_and_the_gradient_of_the_plain_model",
+    ),
+    "GloVe's weight not capped": (
+        "models/glove.py",
+        "(counts / x_max).clamp(max=1.0)",
+        "(counts / x_max)",
+        "test_glove.py::test_the_weight_is_the_papers",
+    ),
+    "pairs counted alike at every distance": (
+        "models/glove.py",
+        "1 / distance",
+        "1.0",
+        "test_glove.py::test_counts_are_what_loops_count_wherever_the_text_is_cut_into_chunks",
+    ),
+    "an analogy that may answer with its question": (
+        "word_vectors.py",
+        "count, without=(a, b, c))",
+        "count)",
+        "test_word_vectors.py::test_an_analogy_never_answers_with_its_question",
+    ),
     "a bound that is never checked": (
         "expectations.py",
         "passed &= at_least is None or value >= at_least",

@@ -26,6 +26,17 @@ RESULTS = pd.DataFrame(
         "scores": [[0.95, 0.96], [0.97, 0.97], [0.9]],
     }
 )
+CURVES = pd.DataFrame(
+    {"first": [3.0, 2.0, 1.5, 1.2, 1.1], "second": [3.0, 2.1, 1.6, 1.3, 1.11]}, index=range(1, 6)
+)
+COSINES = pd.DataFrame(
+    RANDOM.uniform(-1, 1, (3, 3)),
+    index=["kitten", "dog", "carburettor"],
+    columns=["kitten", "dog", "carburettor"],
+)
+ROWS = pd.DataFrame(RANDOM.normal(size=(4, 50)), index=["king", "queen", "man", "woman"]).rename_axis(
+    columns="unit"
+)
 FIGURES = {
     "class_balance": lambda real: plotting.class_balance(LABELS, real=real),
     "length_histogram": lambda real: plotting.length_histogram(LENGTHS, 25, real=real),
@@ -36,13 +47,25 @@ FIGURES = {
     "threshold_figure": lambda real: plotting.threshold_figure(LABELS, SCORES, 0.5, real=real),
     "verdicts": lambda real: plotting.verdicts(["hello", "win now"], [0.1, 0.9], real=real),
     "intervals": lambda real: plotting.intervals(RESULTS, real=real),
-    "embedding_map": lambda real: plotting.embedding_map(RANDOM.normal(size=(100, 2)), LABELS, real=real),
+    "lines": lambda real: plotting.lines(CURVES, "Two curves over five epochs", "epoch", "loss", real=real),
+    "bars": lambda real: plotting.bars(CURVES.head(3), "Two bars in each row", "share", real=real),
+    "heatmap": lambda real: plotting.heatmap(COSINES, "Words against words", "cosine", real=real),
+    "heatmap, long rows": lambda real: plotting.heatmap(
+        ROWS, "Vectors as rows of cells", "value", numbers=False, real=real
+    ),
+    "word_map": lambda real: plotting.word_map(
+        RANDOM.normal(size=(6, 2)),
+        {"animals": ["cat", "dog", "cow"], "metals": ["iron", "gold", "tin"]},
+        "Do words of a kind lie together?",
+        real=real,
+    ),
 }
 DRAWN = {
     "freeze_diagram": lambda: plotting.freeze_diagram(22_565_376, 198_146),
     "freeze_diagram, 12 layers": lambda: plotting.freeze_diagram(
         109_482_240, 394_754, layers=12, sizes=(768, 512, 2)
     ),
+    "window_picture": lambda: plotting.window_picture(["the", "quick", "brown", "fox", "jumps"], [0, 3], 2),
     "taxonomy": plotting.taxonomy,
     "course_map": lambda: plotting.course_map(done=["00"]),
 }
@@ -87,7 +110,8 @@ def test_figures_have_a_title_and_axes_and_say_where_data_come_from(name):
     figure = FIGURES[name](True)
     assert len(figure.get_suptitle()) > 15
     assert all(ax.get_ylabel() or ax.get_yticklabels() for ax in figure.axes)
-    assert figure.axes[-1].get_xlabel()
+    # A heat map's last axes are those of its colour bar, and the names of its rows and columns speak for themselves.
+    assert figure.axes[-1].get_xlabel() or name.startswith("heatmap")
     assert plotting.STANDIN not in texts(figure)
     assert plotting.STANDIN in texts(FIGURES[name](False))
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.text import length_bucketed, pad_rows
+from course_utils.text import Vocabulary, length_bucketed, pad_rows, split_sentences, split_words
 
 LENGTHS = st.lists(st.integers(0, 200), max_size=80)
 
@@ -44,3 +44,36 @@ def test_pad_rows():
     assert ids.tolist() == [[5, 6, 7], [8, 9, 9]]
     assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
     assert pad_rows([])[0].shape == (0, 0)
+
+
+def test_sentences_and_words():
+    text = 'He came. "Did you?" she asked.\nA line. It\'s e.g. 3 o’clock, naïve!'
+    assert split_sentences(text) == [
+        "He came.", '"Did you?" she asked.', "A line.", "It's e.g. 3 o’clock, naïve!",
+    ]  # fmt: skip
+    assert split_words(text)[-4:] == ["e", "g", "o'clock", "naïve"]
+
+
+def test_a_vocabulary_counts_sorts_and_cuts():
+    vocabulary = Vocabulary([["b", "a"], ["a", "c", "b"], []], min_count=2)
+    assert vocabulary.words == ["a", "b"] and vocabulary.counts.tolist() == [2, 2]  # alike: by spelling
+    text = vocabulary.encode([["c", "b"], ["c"], ["a", "a"]])
+    assert text.ids.tolist() == [1, 0, 0] and text.sentences.tolist() == [0, 2, 2]
+    assert "a" in vocabulary and "c" not in vocabulary and len(vocabulary) == 2
+    assert Vocabulary([["b", "a", "a"]], max_words=1).words == ["a"]
+
+
+def test_a_vocabulary_refuses_strings_and_emptiness():
+    with pytest.raises(TypeError, match="list of words"):
+        Vocabulary(["a sentence"])
+    with pytest.raises(ValueError, match="would be empty"):
+        Vocabulary([["a"]], min_count=2)
+
+
+@given(st.lists(st.lists(st.sampled_from("abcde"))))
+def test_encoding_loses_nothing_that_is_known(sentences):
+    vocabulary = Vocabulary([list("abc")])
+    text = vocabulary.encode(sentences)
+    kept = [(n, word) for n, sentence in enumerate(sentences) for word in sentence if word in "abc"]
+    assert [vocabulary.words[i] for i in text.ids] == [word for _, word in kept]
+    assert text.sentences.tolist() == [n for n, _ in kept]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from course_utils import plotting, widgets
+from course_utils.word_vectors import WordVectors
 
 LABELS = [0, 0, 0, 1, 1]
 SCORES = [0.1, 0.3, 0.6, 0.4, 0.9]
@@ -171,3 +172,72 @@ def test_first_contact_says_the_same_without_widgets(displayed):
 def test_signs_say_right_and_wrong_without_colour():
     assert "✓" in widgets.note("x", good=True) and "✗" in widgets.note("x", good=False)
     assert "✓" not in widgets.note("x") and 'role="status"' in widgets.note("x")
+
+
+VECTORS = WordVectors(["a", "b", "c", "d<"], np.array([[1, 0], [1, 0.2], [0, 1], [0.3, 1]], dtype=np.float32))
+
+
+def test_a_word_is_asked_for_answered_and_forgotten_when_another_is_typed():
+    entry, button, shown = widgets.ask_panel(
+        {"word": "c"}, lambda w: widgets.note(widgets._ranking(VECTORS.neighbours(w, 1))), "Ask"
+    ).children
+    button.click()
+    assert "d&lt;" in shown.value
+    entry.value = "pear"
+    assert shown.value == ""
+    button.click()
+    assert "has no vector" in shown.value and "\u2717" in shown.value
+    entry.value = "  "
+    button.click()
+    assert "Please fill in: word" in shown.value
+
+
+def test_explorers_say_their_first_answer_where_no_widget_runs(displayed):
+    widgets.neighbours_explorer(VECTORS, "a", count=2)
+    widgets.analogy_explorer(VECTORS, ("a", "b", "c"))
+    said = [data["text/plain"] for data, _ in displayed]
+    assert "Nearest to a: b, d<." in said[0] and said[1].endswith("a is to b as c is to: d<.")
+
+
+def test_training_on_adds_a_line_a_click():
+    seen = []
+    slider, button, shown = widgets.training_panel(seen.append, lambda: f"{sum(seen)} epochs <", 5).children
+    assert "before: 0 epochs &lt;" in shown.value
+    slider.value = 3
+    button.click()
+    button.click()
+    assert seen == [3, 3] and not button.disabled
+    assert plain(shown.value).split() == [
+        "6",
+        "more:",
+        "6",
+        "epochs",
+        "&lt;",
+        "3",
+        "more:",
+        "3",
+        "epochs",
+        "&lt;",
+        "before:",
+        "0",
+        "epochs",
+        "&lt;",
+    ]
+
+
+def test_the_button_is_free_again_after_a_training_that_failed():
+    def fail(_):
+        raise RuntimeError("no memory")
+
+    _, button, _ = widgets.training_panel(fail, lambda: "nothing").children
+    button.click()
+    assert not button.disabled
+
+
+@pytest.mark.parametrize("profile", ["ci", "laptop"])
+def test_a_live_curve_is_drawn_only_where_somebody_watches(displayed, monkeypatch, profile):
+    monkeypatch.setenv("COURSE_PROFILE", profile)
+    add = widgets.live_curve("The loss while training", "epoch", "loss")
+    add(3.0)
+    add(2.0)
+    assert len(displayed) == (profile != "ci")

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from course_utils.session import cache_folder, current_profile, data_folder, show_progress
 
 # Formats that cannot carry code; no suffix counts as text. (.npy files must be read with NumPy's default, allow_pickle=False.)
-SUFFIXES = ("", ".csv", ".json", ".npy", ".parquet", ".safetensors", ".tsv", ".txt")
+SUFFIXES = ("", ".bz2", ".csv", ".json", ".npy", ".parquet", ".safetensors", ".tsv", ".txt")
 LOCK_SECONDS = 3600  # how long a second process waits for the first one's download
 
 
@@ -383,7 +383,7 @@ def _from_hub(source: Mapping[str, Any], name: str, kind: str, sha256: str, fold
 def _fetch_hub(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
     # The small files first: a fault shows before the long wait.
     for file in sorted(files, key=lambda file: file.bytes):
-        _from_hub(source, file.name, "model", file.sha256, folder)
+        _from_hub(source, file.name, source.get("repo_type", "model"), file.sha256, folder)
 
 
 def _fetch_hub_table(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:

@@ -1,0 +1,299 @@
+"""Language models: a smoothed n-gram, an LSTM by hand, and an LSTM language model; a small language of long suffixes.
+
+All of them give the probability of the next word of a text, and are scored by :func:`perplexity`. A text is what
+:func:`encode_sentences` makes of it: id 0 ends a sentence (and stands before the next), id 1 is any unknown word.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_utils.text import EncodedText, Vocabulary
+
+END, UNKNOWN = 0, 1
+SPECIAL = ["<eos>", "<unk>"]  # the names of the two; the words of the vocabulary follow
+State = tuple[Tensor, Tensor]  # h and c of an LSTM
+
+
+def encode_sentences(sentences: Iterable[Sequence[str]], vocabulary: Vocabulary) -> EncodedText:
+    """Ids for a language model: word i of the vocabulary is i + 2, others are UNKNOWN, and END closes each sentence."""
+    index = vocabulary.index
+    rows = [[*(index.get(word, UNKNOWN - 2) + 2 for word in sentence), END] for sentence in sentences]
+    ids = np.array([number for row in rows for number in row], dtype=np.int64)
+    return EncodedText(ids, np.repeat(np.arange(len(rows), dtype=np.int32), [len(row) for row in rows]))
+
+
+def perplexity(log_probabilities: np.ndarray) -> float:
+    """Natural log-probabilities of n words, (n,), as a perplexity: among how many equally likely words one guesses.
+
+    Raises:
+        ValueError: for an empty array, or one with a value above 0, which is no logarithm of a probability.
+    """
+    values = np.asarray(log_probabilities, np.float64)
+    if not values.size or not (values <= 1e-6).all():
+        raise ValueError("Perplexity needs natural logarithms of probabilities: at least one, none above 0.")
+    return float(np.exp(-values.mean()))
+
+
+class Counts(NamedTuple):
+    """What a :class:`KneserNey` counted for one length n; a key is ids, read as the digits of one number."""
+
+    grams: np.ndarray  # sorted keys of the n-grams
+    counts: np.ndarray  # c of each
+    contexts: np.ndarray  # sorted keys of their first n - 1 words
+    totals: np.ndarray  # the sum of c over the words that follow each
+    types: np.ndarray  # how many different words follow each
+    discount: float
+
+
+class KneserNey:
+    """An n-gram model with interpolated Kneser-Ney smoothing (Kneser and Ney 1995; Chen and Goodman 1999).
+
+    Every count gives a discount D to the words that were not seen after its context. Shorter contexts share this mass out,
+    and they count differently: not how often a word occurs, but after how many different words. ``words`` is V.
+    """
+
+    def __init__(self, words: int, order: int = 3):
+        if words < 2 or order < 1 or words**order >= 2**63:
+            raise ValueError(f"order={order}, words={words}: 1 and 2 at least, words**order below 2**63.")
+        self.words, self.order = words, order
+        self.levels: list[Counts] = []  # by n, the unigrams first
+
+    def fit(self, text: EncodedText) -> Self:
+        """Count a text; contexts do not reach into the sentence before."""
+        keys, longer, levels = self._keys(self._grams(text)), np.empty(0, np.int64), []
+        for n in range(self.order, 0, -1):
+            grams, counts = np.unique(keys % self.words**n, return_counts=True)
+            if n < self.order:  # how many different words stand before it
+                before = np.unique(longer % self.words**n, return_counts=True)[1]
+                opens = (n > 1) & (grams // self.words ** (n - 1) == END)  # and nothing can stand before that
+                counts = np.where(opens, counts, before)
+            contexts, first, types = np.unique(grams // self.words, return_index=True, return_counts=True)
+            ones, twos = (counts == 1).sum(), (counts == 2).sum()
+            discount = float(np.clip(ones / max(1, ones + 2 * twos), 0.1, 0.9))  # Ney, Essen, Kneser (1994)
+            totals = np.add.reduceat(counts, first)
+            levels.append(Counts(grams, counts, contexts, totals, types, discount))
+            longer = grams
+        self.levels = levels[::-1]
+        return self
+
+    def probability(self, grams: np.ndarray) -> np.ndarray:
+        """P(last word | the words before it); (m, order) -> (m,). The longest context that was seen decides most."""
+        keys = self._keys(grams)
+        p = np.full(len(keys), 1 / self.words)
+        for n, level in enumerate(self.levels, start=1):
+            gram = keys % self.words**n
+            count = look_up(level.grams, level.counts, gram)
+            total = look_up(level.contexts, level.totals, gram // self.words)
+            types = look_up(level.contexts, level.types, gram // self.words)
+            mixed = np.maximum(count - level.discount, 0) + level.discount * types * p
+            p = np.where(total > 0, mixed / np.maximum(total, 1), p)
+        return p
+
+    def log_probabilities(self, text: EncodedText) -> np.ndarray:
+        """The natural logarithm of the probability of every token of a text, (n,)."""
+        return np.log(self.probability(self._grams(text)))
+
+    def next_word(self, context: Sequence[int]) -> np.ndarray:
+        """The distribution of the next word, (V,), after the words of a sentence so far."""
+        known = [END] * self.order + [int(word) for word in context]
+        grams = np.tile(np.array([*known[len(known) - self.order + 1 :], 0]), (self.words, 1))
+        grams[:, -1] = np.arange(self.words)
+        return self.probability(grams)
+
+    def _grams(self, text: EncodedText) -> np.ndarray:
+        """Every token after its order - 1 predecessors, (n, order); before the beginning of a sentence stands END."""
+        columns = [text.ids]
+        for back in range(1, self.order):
+            same = text.sentences[back:] == text.sentences[:-back]
+            columns.insert(0, np.full_like(text.ids, END))
+            columns[0][back:] = np.where(same, text.ids[:-back], END)
+        return np.stack(columns, axis=1)
+
+    def _keys(self, grams: np.ndarray) -> np.ndarray:
+        if not len(grams) or grams.min() < 0 or grams.max() >= self.words:
+            raise ValueError(f"A text of ids from 0 to {self.words - 1}, please, with at least one token.")
+        return grams @ (self.words ** np.arange(self.order - 1, -1, -1, dtype=np.int64))
+
+
+def look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The value of each wanted key, 0 for one that is not among the sorted keys."""
+    at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
+    return np.where(keys[at] == wanted, values[at], 0)
+
+
+class LSTMCell(nn.Module):
+    """One step of an LSTM (Hochreiter and Schmidhuber 1997), with the forget gate of Gers et al. (2000)."""
+
+    def __init__(self, inputs: int, units: int):
+        super().__init__()
+        self.W = nn.Parameter(torch.randn(4 * units, inputs) * inputs**-0.5)
+        self.U = nn.Parameter(torch.randn(4 * units, units) * units**-0.5)
+        self.b = nn.Parameter(torch.zeros(4 * units))
+
+    def forward(self, x: Tensor, state: State) -> State:
+        """(batch, inputs) and h, c (batch, units) each -> the new h and c."""
+        h, c = state
+        i, f, g, o = (x @ self.W.T + h @ self.U.T + self.b).chunk(4, dim=-1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h, c
+
+
+class LanguageModel(nn.Module):
+    """Embedding, LSTM, softmax; the embedding is the softmax's weight as well (tied: Press and Wolf 2017).
+
+    ``words`` is V, ``units`` the size of embeddings and states; ``dropout`` works on the LSTM's inputs and outputs.
+    """
+
+    def __init__(self, words: int, units: int = 128, layers: int = 1, dropout: float = 0.1):
+        super().__init__()
+        self.embedding = nn.Embedding(words, units)
+        nn.init.normal_(self.embedding.weight, std=units**-0.5)
+        self.lstm = nn.LSTM(units, units, layers, batch_first=True, dropout=dropout if layers > 1 else 0)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(units, words)
+        nn.init.zeros_(self.output.bias)
+        self.output.weight = self.embedding.weight
+
+    def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """(batch, length) -> logits of the next word (batch, length, V), and the state to go on from."""
+        if ids.dim() != 2 or not ids.numel():
+            raise ValueError(f"Ids must be (batch, length), one token or more; these are {tuple(ids.shape)}.")
+        x = self.embedding(ids) * self.embedding.embedding_dim**0.5  # unit variance in, small logits out
+        h, state = self.lstm(self.dropout(x), state)
+        return self.output(self.dropout(h)), state
+
+
+def text_batches(ids: np.ndarray, rows: int, length: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """A text in long lines, read side by side, ``length`` tokens at a time: inputs (rows, length) and the words that follow.
+
+    Each row goes on where it stopped in the chunk before, so a state can be carried over. What fills no line is left out.
+    """
+    columns = (len(ids) - 1) // rows if rows > 0 else 0
+    if columns < 1 or length < 1:
+        raise ValueError(f"{len(ids)} tokens do not make {rows} rows with chunks of {length}.")
+    text = torch.tensor(ids[: rows * columns + 1], dtype=torch.long)
+    inputs, targets = text[:-1].view(rows, columns), text[1:].view(rows, columns)
+    yield from zip(inputs.split(length, dim=1), targets.split(length, dim=1), strict=True)
+
+
+def train_language_model(
+    model: LanguageModel,
+    ids: np.ndarray,
+    *,
+    epochs: int = 1,
+    rows: int = 32,
+    length: int = 32,
+    rate: float = 5e-3,
+    seed: int = 0,
+    after_step: Callable[[float], object] = lambda loss: None,
+) -> list[float]:
+    """Train by truncated back-propagation through time: the state goes on from chunk to chunk, the gradient does not.
+
+    Args:
+        ids: the text, (n,).
+        epochs: passes over it; the learning rate falls from ``rate`` to 0 in a straight line.
+        rows, length: as in :func:`text_batches`; the gradient flows back through ``length`` tokens.
+        seed: of the dropout.
+        after_step: is given each step's loss, the mean negative log-likelihood; all are returned.
+    """
+    torch.manual_seed(seed)
+    device = model.embedding.weight.device
+    steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=device.type != "mps")
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    losses: list[float] = []
+    model.train()
+    for _ in range(epochs):
+        state = None
+        for inputs, targets in text_batches(ids, rows, length):
+            logits, (h, c) = model(inputs.to(device), state)
+            state = h.detach(), c.detach()  # the state goes on, the gradient stops here
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.to(device).flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            after_step(losses[-1])
+    model.eval()
+    return losses
+
+
+@torch.inference_mode()
+def log_probabilities(model: LanguageModel, ids: np.ndarray, rows: int = 16, length: int = 64) -> np.ndarray:
+    """The natural logarithm of the probability of every token of a text, (n,), dropout off.
+
+    The text is read in ``rows`` lines, so the first token of a line is predicted from the one before it alone.
+    """
+    model.eval()
+    device, n, state = model.embedding.weight.device, len(ids), None
+    padded = np.concatenate([[END], ids, np.full(-n % rows, END)])
+    parts: list[Tensor] = []
+    for inputs, targets in text_batches(padded, rows, length):
+        logits, state = model(inputs.to(device), state)
+        chosen = logits.log_softmax(-1).gather(2, targets.to(device).unsqueeze(2)).squeeze(2)
+        parts.append(chosen.double().cpu())
+    return torch.cat(parts, dim=1).flatten().numpy()[:n]
+
+
+# ---- a language of long suffixes
+
+VOWELS, FRONT, CONSONANTS = "aıoueiöü", "eiöü", "bdgklmnprstvyz"
+# A stands for a or e, I for ı or i: whichever agrees with the vowels before it.
+POSSESSIVE, CASE = ("Im", "In", "I", "ImIz", "InIz"), ("I", "A", "dA", "dAn", "lA", "cA")
+TENSE, PERSON = ("dI", "mIş", "AcAk", "Ar"), ("Im", "sIn", "Iz", "sInIz", "lAr")
+
+
+def attach(word: str, suffix: str) -> str:
+    """The suffix in the form that fits the word: vowels in harmony, and an n where two vowels would meet."""
+    front = [letter for letter in word if letter in VOWELS][-1] in FRONT
+    spelled = suffix.replace("A", "e" if front else "a").replace("I", "i" if front else "ı")
+    return f"n{spelled}" if word[-1] in VOWELS and spelled[0] in VOWELS else spelled
+
+
+def suffix_language(words: int, seed: int = 0) -> list[list[str]]:
+    """Sentences of a made-up agglutinative language, its morphology like a small part of Turkish.
+
+    Written for the course: it shows what such a language does to a vocabulary. The grammar:
+
+    - sentence: one to four nouns, then a verb;
+    - noun: one of 600 stems, then plural (in 30 % of cases), possessive (40 %), case (60 %);
+    - verb: one of 200 stems, then tense, then person (70 %);
+    - a stem has one vowel, back or front, and every suffix takes vowels of that kind (two-way harmony);
+      stem number r is drawn with a probability proportional to 1 / r (Zipf).
+
+    Returns:
+        Sentences with at least ``words`` words, their seams marked: ``kel-ler-im-den``. The stems are the same for all seeds.
+    """
+    if words < 1:
+        raise ValueError(f"words must be 1 or more, not {words!r}.")
+    stems = [onset + vowel + coda for onset in CONSONANTS for vowel in VOWELS for coda in CONSONANTS]
+    stems = random.Random(0).sample(stems, 800)
+    nouns, verbs, zipf = stems[:600], stems[600:], list(accumulate(1 / rank for rank in range(1, 601)))
+    draw = random.Random(seed)
+
+    def build(stems: list[str], *slots: tuple[tuple[str, ...], float]) -> str:
+        pieces = draw.choices(stems, cum_weights=zipf[: len(stems)])
+        for suffixes, share in slots:
+            if draw.random() < share:
+                pieces.append(attach("".join(pieces), draw.choice(suffixes)))
+        return "-".join(pieces)
+
+    sentences: list[list[str]] = []
+    while words > 0:
+        number = range(draw.randint(1, 4))
+        sentence = [build(nouns, (("lAr",), 0.3), (POSSESSIVE, 0.4), (CASE, 0.6)) for _ in number]
+        sentences.append([*sentence, build(verbs, (TENSE, 1.0), (PERSON, 0.7))])
+        words -= len(sentences[-1])
+    return sentences

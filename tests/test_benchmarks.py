@@ -1,0 +1,43 @@
+"""The measuring scripts run, and say what they promise, on a text of a few hundred words."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_word_vectors_prints_one_line_of_json_with_the_promised_ratios(tmp_path):
+    random = np.random.default_rng(0)
+    words = ["had", "has", "was", "is", "boy", "girl", "king", "queen", "tiger", "cat", "love", "water"]
+    text = "\n\n".join(" ".join(random.choice(words, 12)) + "." for _ in range(80))
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    only = [
+        "gensim",
+        "textbook",
+        "ours",
+        "counting: dict loop",
+        "counting: ours",
+        "GloVe: sparse",
+        "GloVe: ours",
+    ]
+    command = [sys.executable, str(ROOT / "benchmarks" / "word_vectors.py"), "--json", "--text", str(tmp_path / "text.txt"),
+               "--epochs", "1", "--glove-epochs", "1", "--seeds", "1", "--only", *only]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        env=os.environ | {"COURSE_PROFILE": "ci"},
+    )
+    line = json.loads(done.stdout)
+    promised = ("ratio_vs_gensim", "ratio_vs_textbook", "wordsim_ours", "wordsim_gensim")
+    assert set(promised) <= set(line)
+    assert {"glove_ratio_counting", "glove_ratio_vs_textbook", "glove_wordsim_ours"} <= set(line)
+    assert all(line[name] > 0 for name in line if name.endswith(("_gensim", "_textbook")) and "ratio" in name)
+    assert line["words"] == 80 * 12 and line["vocabulary"] == len(words)
