@@ -291,9 +291,11 @@ def _keep(text: str, path: Path) -> None:
     """Write a file of the cache whole or not at all; a cache that cannot be written to is no reason to stop."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as stream:
-            stream.write(text)
-        os.replace(stream.name, path)
+        # The folder goes, and with it what a full disk has left of the file.
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, path)
     except OSError:
         pass
 

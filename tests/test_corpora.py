@@ -39,6 +39,16 @@ def test_a_cache_that_cannot_be_written_to_is_no_reason_to_stop(tmp_path, monkey
     datasets._wikipedia_sentences.cache_clear()
 
 
+def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(path, *arguments, **options):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    datasets._keep("a text", tmp_path / "corpora" / "kept.txt")
+    assert not list((tmp_path / "corpora").iterdir())
+
+
 def test_wikitext_is_read_by_whole_articles_and_its_marks_undone(tmp_path):
     lines = [
         " = One = \n", "", " A well @-@ known 1 @,@ 000 m hill . It is green . \n", " = = Use = = \n", " Sheep . \n",
