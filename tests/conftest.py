@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from exercise_contract import name_of
 
 # Read once, before the fixture below hides it from the tests.
 MIRROR = os.environ.get("COURSE_MIRROR")
@@ -30,3 +31,10 @@ def mirror(monkeypatch) -> Path:
         )
     monkeypatch.setenv("COURSE_MIRROR", str(folder))
     return folder
+
+
+def pytest_generate_tests(metafunc):
+    """One test for each exercise, each right and each wrong answer of an ExerciseContract."""
+    if hasattr(metafunc.cls, "exercises") and "exercise" in metafunc.fixturenames:
+        names = [name for name in ("exercise", "answer", "diagnosis") if name in metafunc.fixturenames]
+        metafunc.parametrize(names, metafunc.cls.cases(names), ids=name_of)

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 import torch
+from exercise_contract import ExerciseContract
 
-from course_utils.exercises import CheckFailed, lecture_01, quiz
+from course_utils.exercises import CheckFailed, lecture_01
 
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
 
@@ -414,45 +415,13 @@ EXERCISES = {
     ),
 }
 # fmt: on
-RIGHT = [(exercise, answer) for exercise, (right, _) in EXERCISES.items() for answer in right]
-WRONG = [(exercise, answer, words) for exercise, (_, wrong) in EXERCISES.items() for answer, words in wrong]
-
-
 def add_squares(vectors, a, b, c):
     rows = vectors / (vectors**2).sum(1, keepdims=True)
     return rows @ (rows[b] - rows[a] + rows[c])
 
 
-def name_of(value) -> str:
-    return getattr(value, "__name__", "") if callable(value) else str(value)
-
-
-@pytest.mark.parametrize(("exercise", "answer"), RIGHT, ids=name_of)
-def test_a_right_answer_passes(exercise, answer, capsys, recwarn):
-    assert exercise(answer) is None
-    assert capsys.readouterr().out.startswith("✓ ")
-    assert not recwarn
-
-
-@pytest.mark.parametrize(("exercise", "answer", "words"), WRONG, ids=name_of)
-def test_a_wrong_answer_gets_its_diagnosis(exercise, answer, words, capsys):
-    with pytest.raises(CheckFailed, match=re.escape(words)):
-        exercise(answer)
-    assert "✓" not in capsys.readouterr().out
-
-
-def not_implemented(*_):
-    raise NotImplementedError("your lines here")
-
-
-@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
-def test_a_stub_is_answered_kindly(exercise):
-    with pytest.raises(CheckFailed, match="still to be written"):
-        exercise(not_implemented)
-    with pytest.raises(CheckFailed, match="returns nothing yet"):
-        exercise(lambda *_: None)
-    with pytest.raises(CheckFailed, match="function itself"):
-        exercise(0.5)
+class TestLecture01(ExerciseContract):
+    exercises = EXERCISES
 
 
 def test_a_diagnosis_shows_the_question_and_both_answers():
@@ -525,41 +494,3 @@ def test_the_analogies_make_sense_and_are_no_close_calls():
         scores = add_by_cosine(table, *map(words.index, question))
         scores[[words.index(word) for word in question]] = -np.inf
         assert np.diff(np.sort(scores)[-2:]) > 0.01
-
-
-# --- the quiz
-
-
-def test_the_quiz_has_seven_questions_of_three_explained_choices_and_no_pattern():
-    asked = quiz.questions("01")
-    assert len(asked) == 7 and all(len(question.choices) == 3 for question in asked)
-    places = [[choice.right for choice in question.choices].index(True) for question in asked]
-    assert all(places.count(place) >= 2 for place in range(3))
-    explanations = [choice.why for question in asked for choice in question.choices]
-    assert len(set(explanations)) == len(explanations)
-    lengths = [[len(choice.text) for choice in question.choices] for question in asked]
-    assert all(max(of_one) <= 1.25 * min(of_one) for of_one in lengths)
-    longest = sum(of_one[place] == max(of_one) for of_one, place in zip(lengths, places, strict=True))
-    shortest = sum(of_one[place] == min(of_one) for of_one, place in zip(lengths, places, strict=True))
-    assert longest <= 3 and shortest <= 3, "the length gives the right answer away"
-
-
-def test_every_answer_of_the_quiz_is_explained(capsys):
-    for number, question in enumerate(quiz.questions("01"), start=1):
-        for letter, choice in zip("abc", question.choices, strict=True):
-            quiz.answer("01", number, letter)
-            printed = capsys.readouterr().out
-            assert printed.startswith("✓" if choice.right else "✗") and choice.why in printed
-
-
-def test_the_widget_of_the_quiz_explains_each_choice():
-    asked = quiz.questions("01")
-    _, *boxes, score = quiz.quiz_panel(asked).children
-    for box, question in zip(boxes, asked, strict=True):
-        _, radio, button, explanation = box.children
-        for place, choice in enumerate(question.choices):
-            radio.index = place
-            button.click()
-            assert ("✓" if choice.right else "✗") in explanation.value
-            assert choice.why[:20].split("“")[0] in explanation.value.replace("&#x27;", "'")
-    assert f"{len(asked)} of {len(asked)}" in score.value

@@ -1,12 +1,12 @@
 """Lecture 02's exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis; its quiz is fair."""
 
-import re
 from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from exercise_contract import ExerciseContract
 
-from course_utils.exercises import CheckFailed, lecture_02, quiz
+from course_utils.exercises import CheckFailed, lecture_02
 from course_utils.word_vectors import WordVectors
 
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
@@ -465,40 +465,10 @@ EXERCISES = {
     ),
 }
 # fmt: on
-RIGHT = [(exercise, answer) for exercise, (answers, _) in EXERCISES.items() for answer in answers]
-WRONG = [(exercise, answer, words) for exercise, (_, wrong) in EXERCISES.items() for answer, words in wrong]
 
 
-def name_of(value) -> str:
-    return getattr(value, "__name__", "") if callable(value) else str(value)
-
-
-@pytest.mark.parametrize(("exercise", "answer"), RIGHT, ids=name_of)
-def test_a_right_answer_passes(exercise, answer, capsys):
-    assert exercise(answer) is None
-    assert capsys.readouterr().out.startswith("✓ ")
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize(("exercise", "answer", "words"), WRONG, ids=name_of)
-def test_a_wrong_answer_gets_its_diagnosis(exercise, answer, words, capsys):
-    with pytest.raises(CheckFailed, match=re.escape(words)):
-        exercise(answer)
-    assert "✓" not in capsys.readouterr().out
-
-
-def not_implemented(*_):
-    raise NotImplementedError("your lines here")
-
-
-@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
-def test_a_stub_is_answered_kindly(exercise):
-    with pytest.raises(CheckFailed, match="still to be written"):
-        exercise(not_implemented)
-    with pytest.raises(CheckFailed, match="returns nothing yet"):
-        exercise(lambda *_: None)
-    with pytest.raises(CheckFailed, match="function itself"):
-        exercise(0.5)
+class TestLecture02(ExerciseContract):
+    exercises = EXERCISES
 
 
 def test_a_mean_over_nothing_is_explained_without_numpys_own_warning(recwarn):
@@ -537,28 +507,3 @@ def test_the_exercises_mean_what_the_course_computes():
     np.testing.assert_allclose(glove_loss(np.log(counts), np.ones(3), counts), weight.sum())
     vectors = WordVectors(["b", "c"], np.array([[1.0, 2.0], [3.0, 6.0]]))
     np.testing.assert_allclose(sentence_vector(["b", "c", "d"], vectors), [2, 4])
-
-
-# --- the quiz
-
-
-def test_the_quiz_has_seven_questions_of_three_explained_choices_and_no_pattern():
-    asked = quiz.questions("02")
-    assert len(asked) == 7 and all(len(question.choices) == 3 for question in asked)
-    places = [[choice.right for choice in question.choices].index(True) for question in asked]
-    assert all(places.count(place) >= 2 for place in range(3))
-    explanations = [choice.why for question in asked for choice in question.choices]
-    assert len(set(explanations)) == len(explanations)
-    lengths = [[len(choice.text) for choice in question.choices] for question in asked]
-    assert all(max(of_one) <= 1.25 * min(of_one) for of_one in lengths)
-    longest = sum(of_one[place] == max(of_one) for of_one, place in zip(lengths, places, strict=True))
-    shortest = sum(of_one[place] == min(of_one) for of_one, place in zip(lengths, places, strict=True))
-    assert longest <= 3 and shortest <= 3, "the length gives the right answer away"
-
-
-def test_every_answer_of_the_quiz_is_explained(capsys):
-    for number, question in enumerate(quiz.questions("02"), start=1):
-        for letter, choice in zip("abc", question.choices, strict=True):
-            quiz.answer("02", number, letter)
-            printed = capsys.readouterr().out
-            assert printed.startswith("✓" if choice.right else "✗") and choice.why in printed

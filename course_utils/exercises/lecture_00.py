@@ -42,7 +42,7 @@ QUIZ = [
         "What makes learning “transfer” learning?",
         [
             Choice(
-                "The model is larger than the data need.",
+                "The model that is used has been made larger than the data require.",
                 False,
                 "Size is not the point: a small set of word vectors, reused on another task, is transfer as well.",
             ),
@@ -53,7 +53,7 @@ QUIZ = [
                 "that it was learned somewhere else.",
             ),
             Choice(
-                "The training data are moved to a faster machine.",
+                "The training data are moved to a faster machine for a second run.",
                 False,
                 "That moves bytes, not knowledge. The word is about what a model learned, not about where it runs.",
             ),
@@ -91,12 +91,12 @@ QUIZ = [
         "BERT first learned to fill in hidden words, and later becomes a spam filter. Why is this called sequential?",
         [
             Choice(
-                "Because it reads words one after another.",
+                "Because it reads the words of a sentence one after another.",
                 False,
                 "An encoder like BERT sees all words of a message at once. The order meant here is that of the tasks.",
             ),
             Choice(
-                "Because its layers are applied in sequence.",
+                "Because its layers are applied one after the other, in sequence.",
                 False,
                 "That holds for every deep network, also one trained from nothing, so it cannot be what makes it transfer.",
             ),
@@ -111,7 +111,7 @@ QUIZ = [
         "You have 200 labelled messages. Why may a pre-trained encoder help?",
         [
             Choice(
-                "It has already seen the labels of these messages.",
+                "It has already seen the labels of these messages, or like ones.",
                 False,
                 "It should not have: then the test would measure memory. Pre-training used other texts and no spam labels.",
             ),
@@ -122,7 +122,7 @@ QUIZ = [
                 "very many labels the advantage shrinks.",
             ),
             Choice(
-                "It always beats simpler models, whatever the data.",
+                "It always beats the simpler models, whatever the task and data.",
                 False,
                 "It does not: counting words is a strong spam filter, as lecture 10 measures. Hence a baseline comes first.",
             ),

@@ -271,7 +271,7 @@ QUIZ = [
         "You set requires_grad = False on the whole encoder. Why call encoder.eval() as well?",
         [
             Choice(
-                "Without it the optimiser would still change the encoder.",
+                "Without it the optimiser would still change the encoder, if a little at a time.",
                 False,
                 "A parameter without a gradient is never changed. What eval() switches is how the layers behave.",
             ),
@@ -282,7 +282,7 @@ QUIZ = [
                 "learns from a noisy picture of a message.",
             ),
             Choice(
-                "It frees the memory of the frozen weights.",
+                "It frees the memory that the gradients of the frozen weights would need.",
                 False,
                 "The weights are needed for every message, in both modes. Memory for gradients is saved by freezing.",
             ),
@@ -297,12 +297,12 @@ QUIZ = [
                 "With balanced weights both classes carry the same total weight, so ignoring the rare one no longer pays.",
             ),
             Choice(
-                "How many spam messages the model sees in an epoch.",
+                "How many of the spam messages the model gets to see in an epoch.",
                 False,
                 "That would be over-sampling. Weights leave the messages as they are and change what they count for.",
             ),
             Choice(
-                "The share of spam in the test set, so that it is fair.",
+                "The share of spam in the test set, so that the comparison is fair.",
                 False,
                 "The test set stays as the world is. Changing it would measure a filter that nobody is going to use.",
             ),
@@ -312,12 +312,12 @@ QUIZ = [
         "Some messages stand in the training and in the test set, word for word. What follows?",
         [
             Choice(
-                "Nothing, as long as both splits were drawn at random.",
+                "Nothing at all, as long as both of the splits were drawn at random.",
                 False,
                 "A random draw is what puts copies on both sides. It is fair for messages that are not repeated.",
             ),
             Choice(
-                "Training takes longer, but the score stays honest.",
+                "Training takes a little longer, but the score stays an honest one.",
                 False,
                 "The time hardly matters. A model that has stored the message answers its copy without understanding anything.",
             ),
@@ -332,7 +332,7 @@ QUIZ = [
         "Your filter deletes what it calls spam. Which error is the costly one, and which number shows it?",
         [
             Choice(
-                "Spam that gets through; recall shows it.",
+                "Spam that gets through; recall of the spam class shows it.",
                 False,
                 "Recall does show it, but a spam message in the inbox costs a second of attention; it is not lost.",
             ),
@@ -342,7 +342,7 @@ QUIZ = [
                 "A deleted message from a friend or a bank is gone. Precision is the share of true spam in what was deleted.",
             ),
             Choice(
-                "Both the same; accuracy shows them.",
+                "Both cost the same; accuracy counts them all, and shows it.",
                 False,
                 "Accuracy counts them alike, and with 87 % ham it stays high even for a filter that finds no spam at all.",
             ),
@@ -362,7 +362,7 @@ QUIZ = [
                 "It usually does, but not always: if the surest messages are ham, the share of spam in the blocked can fall.",
             ),
             Choice(
-                "The model has to be trained again.",
+                "It must be retrained.",
                 False,
                 "The probabilities stay what they are. The threshold is chosen afterwards, on the validation messages.",
             ),
@@ -372,12 +372,12 @@ QUIZ = [
         "Counting words beat the tutorial's frozen BERT. What is the best explanation?",
         [
             Choice(
-                "Pre-trained encoders do not work for text messages.",
+                "Pre-trained encoders were made for long and tidy text, and they do not work for text messages at all.",
                 False,
                 "The same kind of encoder, with the whole message read and a better summary vector, does much better here.",
             ),
             Choice(
-                "The head was too small to learn from the features.",
+                "The head was too small to learn from the features; with a third layer it would have beaten counting.",
                 False,
                 "It has hundreds of thousands of weights, and a plain logistic regression on good features does better.",
             ),
@@ -393,7 +393,7 @@ QUIZ = [
         "Why may a frozen encoder read each message only once, instead of once an epoch?",
         [
             Choice(
-                "Because later epochs use smaller batches.",
+                "Because later epochs use smaller batches, and what the encoder would add is negligible.",
                 False,
                 "Batches keep their size. What matters is whether the encoder's answer can differ from epoch to epoch.",
             ),
@@ -403,7 +403,7 @@ QUIZ = [
                 "Same weights, same text, no dropout: same vector. Store it, and an epoch costs only the small head.",
             ),
             Choice(
-                "Because the head remembers the vectors.",
+                "Because the head remembers the vectors of the first epoch in the weights of its layer.",
                 False,
                 "The head keeps weights, no messages. The vectors must be stored by us, in memory or on disk.",
             ),
