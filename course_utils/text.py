@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 
 # A word is letters, with an apostrophe inside at most: figures and punctuation say little about the words around them.
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_TOKEN, _DIGIT = re.compile(r"\w+(?:'\w+)*|[^\w\s]"), re.compile(r"\d")
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)\]]))\s+(?=[\"'“‘(\[]?[A-Z])|\n+")
 
 
@@ -27,6 +30,16 @@ def split_sentences(text: str) -> list[str]:
 def split_words(text: str) -> list[str]:
     """The words of a text in lower case, without figures and punctuation; "don't" is one word."""
     return _WORD.findall(text.lower().replace("’", "'"))
+
+
+def split_tokens(text: str, *, fold: bool = False) -> list[str]:
+    """Everything that is not white space: words ("don't" is one), figures, and each other sign by itself.
+
+    Args:
+        fold: lower case, and 0 for every digit, so that all telephone numbers of a length are one token.
+    """
+    text = text.replace("’", "'")
+    return _TOKEN.findall(_DIGIT.sub("0", text.lower()) if fold else text)
 
 
 def length_bucketed(lengths: Sequence[int] | np.ndarray, tokens_per_batch: int) -> list[np.ndarray]:
@@ -114,6 +127,21 @@ class Vocabulary:
         self.words = [word for word, _ in kept]
         self.counts = np.array([count for _, count in kept], dtype=np.int64)
         self.index = {word: number for number, word in enumerate(self.words)}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A vocabulary that :meth:`write` wrote."""
+        lines = [line.rsplit("\t", 1) for line in path.read_text(encoding="utf-8").split("\n")]
+        vocabulary = cls.__new__(cls)
+        vocabulary.words = [word for word, _ in lines]
+        vocabulary.counts = np.array([int(count) for _, count in lines], dtype=np.int64)
+        vocabulary.index = {word: number for number, word in enumerate(vocabulary.words)}
+        return vocabulary
+
+    def write(self, path: Path) -> None:
+        """A line for each word: the word, a tab, its count."""
+        lines = (f"{word}\t{count}" for word, count in zip(self.words, self.counts, strict=True))
+        path.write_text("\n".join(lines), encoding="utf-8")
 
     def __len__(self) -> int:
         return len(self.words)

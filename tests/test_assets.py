@@ -315,11 +315,68 @@ def test_a_faulty_source_leaves_nothing_behind_and_is_named(fault, server, cache
     assert cached() == ["assets/toy/toy.txt"]
 
 
+def test_files_can_lie_in_a_folder_of_the_archive(server, cached):
+    source = server.zip("/a.zip", {"toy.txt": b"another one", "corpus/toy.txt": CONTENT})
+    assert resolve(make_asset(source | {"folder": "corpus"})).path().read_bytes() == CONTENT
+    assert cached() == ["assets/toy/toy.txt"]
+    with pytest.raises(AssetError, match=r"no item named 'other/toy\.txt'"):
+        resolve(make_asset(source | {"folder": "other"}, name="second"))
+
+
 def test_a_page_that_is_no_archive_is_refused(server, cached):
     server.pages["/a.zip"] = b"<html>log in to the campus network</html>"
     with pytest.raises(AssetError, match="File is not a zip file"):
         resolve(make_asset({"kind": "zip", "url": server.url + "/a.zip"}))
     assert cached() == []
+
+
+# Plain files below one address
+
+PLAIN = {"train.conll": b"Kim\tB-person\n\n" * 300, "deep/test.annotated": b"ok\tO\n\n" * 500}
+
+
+def serve_files(server: Server, folder: str, files: dict[str, bytes]) -> dict[str, str]:
+    server.pages |= {f"{folder}/{name}": data for name, data in files.items()}
+    return {"kind": "files", "url": server.url + folder}
+
+
+def test_plain_files_are_fetched_one_by_one_and_only_where_the_cache_lacks_them(server, cached, tmp_path):
+    asset = make_asset(serve_files(server, "/main", PLAIN), files=PLAIN)
+    found = resolve(asset)
+    assert found.origin == "download" and server.requests == [
+        "/main/train.conll",
+        "/main/deep/test.annotated",
+    ]
+    assert {name: found.path(name).read_bytes() for name in found.files} == PLAIN
+    assert cached() == ["assets/toy/deep/test.annotated", "assets/toy/train.conll"]
+    assert resolve(asset).origin == "cache" and len(server.requests) == 2
+    found.path("train.conll").unlink()
+    assert resolve(asset).origin == "download" and server.requests[2:] == ["/main/train.conll"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "behaviour", "reason"),
+    [
+        (lambda data: data[:-1] + b"!", "", "deep/test.annotated has the wrong SHA-256"),
+        (lambda data: data, "cut", "IncompleteRead"),
+        (lambda data: data[:-1], "", "deep/test.annotated has 2999 bytes instead of 3000"),
+        (lambda data: None, "", "HTTP 404"),
+        (lambda data: data, "silent", "no answer within 0.5 s"),
+    ],
+    ids=["wrong digest", "cut half way", "file cut short", "404", "time-out"],
+)
+def test_a_faulty_plain_file_leaves_nothing_behind_and_is_named(damage, behaviour, reason, server, cached):
+    """The second of two files is at fault: the first, whole one must not stay either."""
+    source = serve_files(server, "/main", PLAIN)
+    server.pages["/main/deep/test.annotated"] = damage(PLAIN["deep/test.annotated"])
+    server.faults["/main/deep/test.annotated"] = behaviour
+    with pytest.raises(AssetError) as error:
+        resolve(make_asset(source, files=PLAIN))
+    assert f"{server.url}/main: " in str(error.value) and reason in str(error.value)
+    assert "/main/deep/test.annotated" in server.requests and cached() == []
+    mended = serve_files(server, "/copy", PLAIN)
+    assert resolve(make_asset(source, mended, files=PLAIN)).origin == "download"
+    assert cached() == ["assets/toy/deep/test.annotated", "assets/toy/train.conll"]
 
 
 def test_a_damaged_file_in_the_cache_is_replaced_or_removed(server, cached, tmp_path, capsys):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,3 +42,25 @@ def test_word_vectors_prints_one_line_of_json_with_the_promised_ratios(tmp_path)
     assert {"glove_ratio_counting", "glove_ratio_vs_textbook", "glove_wordsim_ours"} <= set(line)
     assert all(line[name] > 0 for name in line if name.endswith(("_gensim", "_textbook")) and "ratio" in name)
     assert line["words"] == 80 * 12 and line["vocabulary"] == len(words)
+
+
+def test_language_models_prints_one_line_of_json_with_the_promised_ratios():
+    pytest.importorskip("gensim")
+    command = [sys.executable, str(ROOT / "benchmarks" / "language_models.py"), "--json", "--tokens", "4000",
+               "--words", "300", "--units", "8", "--seeds", "1"]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+        env=os.environ | {"COURSE_PROFILE": "ci"},
+    )
+    line = json.loads(done.stdout)
+    assert {"ratio_vs_plain", "ratio_full_softmax_vs_plain", "ratio_bilm_vs_plain"} <= set(line)
+    assert line["vocabulary"] == 300 and 4000 <= line["tokens"] < 4200
+    for name, found in line["perplexity"].items():
+        # Four thousand tokens teach little; nothing may be far off a guess among all 300 words.
+        assert all(1 < value < 600 for value in found.values()), name
+        assert ("backwards" in found) == ("biLM" in name)
+    assert all(1 < value < 300 for value in line["perplexity_trigram"].values())

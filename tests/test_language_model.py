@@ -18,8 +18,10 @@ from course_utils.models.language_model import (
     LSTMCell,
     attach,
     encode_sentences,
+    log_odds,
     log_probabilities,
     perplexity,
+    sampled_loss,
     suffix_language,
     text_batches,
     train_language_model,
@@ -262,20 +264,101 @@ def test_training_learns_a_pattern_that_needs_memory_and_repeats_itself():
 
 def test_training_carries_the_state_from_chunk_to_chunk(monkeypatch):
     seen = []
-    forward = LanguageModel.forward
+    read = LanguageModel.read
 
     def spy(self, ids, state=None):
-        logits, new = forward(self, ids, state)
+        states, new = read(self, ids, state)
         seen.append((state, new))
-        return logits, new
+        return states, new
 
-    monkeypatch.setattr(LanguageModel, "forward", spy)
+    monkeypatch.setattr(LanguageModel, "read", spy)
     train_language_model(LanguageModel(WORDS, units=4), np.arange(41) % WORDS, rows=2, length=5, epochs=2)
     assert len(seen) == 8 and seen[0][0] is None and seen[4][0] is None  # each epoch starts at the beginning
     for (_, before), (given_state, _) in pairwise(seen[:4]):
         assert all(
             torch.equal(a, b) and not b.requires_grad for a, b in zip(before, given_state, strict=True)
         )
+
+
+# ---- a softmax over some of the words
+
+
+def softmax_of(words, rows=12, units=5, seed=0):
+    """An output layer and states that ask it for words, in float64."""
+    torch.manual_seed(seed)
+    output = torch.nn.Linear(units, words, dtype=torch.float64)
+    return output, torch.randn(rows, units, dtype=torch.float64), torch.randint(words, (rows,))
+
+
+def test_with_all_words_chosen_and_even_odds_it_is_the_cross_entropy():
+    output, states, wanted = softmax_of(words=20)
+    found = sampled_loss(output, states, wanted, torch.arange(20), torch.zeros(20))
+    torch.testing.assert_close(found, F.cross_entropy(output(states), wanted), rtol=1e-14, atol=0)
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 19)), st.integers(0, 5))
+def test_who_does_not_compete_counts_as_impossible_and_gets_no_gradient(others, seed):
+    output, states, wanted = softmax_of(words=20, seed=seed)
+    odds = -torch.rand(20, dtype=torch.float64)
+    chosen = torch.tensor(sorted({*wanted.tolist(), *others}))
+    absent = torch.ones(20, dtype=torch.bool)
+    absent[chosen] = False
+    found = sampled_loss(output, states, wanted, chosen, odds)
+    logits = (output(states) - odds).masked_fill(absent, -torch.inf)
+    torch.testing.assert_close(found, F.cross_entropy(logits, wanted))
+    found.backward()
+    assert (output.weight.grad[absent] == 0).all() and (output.bias.grad[absent] == 0).all()
+    assert len(chosen) == 1 or (output.weight.grad[chosen] != 0).any(dim=1).all()
+
+
+def test_odds_are_those_of_being_drawn():
+    counts, tokens, negatives, draw = torch.tensor([60, 25, 10, 5, 0]), 6, 3, np.random.default_rng(0)
+    text = draw.choice(5, (20_000, tokens), p=[0.6, 0.25, 0.1, 0.05, 0])
+    drawn = np.concatenate([text, draw.integers(0, 5, (20_000, negatives))], axis=1)
+    seen = [(drawn == word).any(axis=1).mean() for word in range(5)]
+    np.testing.assert_allclose(log_odds(counts, tokens, negatives).exp(), seen, atol=0.015)
+
+
+def test_odds_undo_what_drawing_the_frequent_words_more_often_does():
+    """The mean weight of a competitor, exp(logit - odds) times how often it competes, is its share of the full softmax."""
+    counts, logits = torch.tensor([900, 90, 9, 1]), torch.tensor([1.0, -1.0, 2.0, 0.5])
+    odds = log_odds(counts, 8, 2)
+    weights = odds.exp() * (logits - odds).exp()
+    torch.testing.assert_close(weights / weights.sum(), logits.softmax(0))
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """A text of 120 words in which one of two words follows each; its perplexity is 2."""
+    draw, ids = np.random.default_rng(0), [2]
+    follows = draw.integers(2, 120, size=(120, 2))
+    for side in draw.integers(0, 2, 12_000):
+        ids.append(follows[ids[-1], side])
+    return np.array(ids)
+
+
+def test_training_with_some_of_the_words_learns_the_whole_softmax(chain):
+    found = {}
+    for negatives in (0, 20):
+        torch.manual_seed(0)
+        model = LanguageModel(120, units=24, dropout=0.0)
+        before = model.embedding.weight.detach().clone()
+        losses = train_language_model(
+            model, chain[:10_000], epochs=4, rows=8, length=10, rate=0.02, negatives=negatives
+        )
+        assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
+        assert ((model.embedding.weight != before).any(dim=1)).all()
+        found[negatives] = perplexity(log_probabilities(model, chain[10_000:]))
+    assert found[0] < 3 and found[20] < 1.15 * found[0]
+
+
+def test_fewer_competitors_make_a_lower_loss_but_no_lower_perplexity(chain):
+    """Why the losses of the two ways to train must not be compared."""
+    torch.manual_seed(0)
+    model = LanguageModel(120, units=8, dropout=0.0)
+    losses = train_language_model(model, chain[:161], rows=4, length=5, rate=1e-9, negatives=5)
+    assert np.exp(np.mean(losses)) < 60 < perplexity(log_probabilities(model, chain[:161]))
 
 
 # ---- the language of long suffixes

@@ -104,6 +104,36 @@ MUTATIONS = {
         "count)",
         "test_word_vectors.py::test_an_analogy_never_answers_with_its_question",
     ),
+    "a direction that is asked for the word it has just read": (
+        "models/elmo.py",
+        "tokens[:, 1:][pair], top[:, 1:, units:][pair]",
+        "tokens[:, :-1][pair], top[:, 1:, units:][pair]",
+        "test_elmo.py::test_each_direction_guesses_the_neighbour_on_its_side",
+    ),
+    "backwards from the padding": (
+        "models/elmo.py",
+        "mask.sum(1, keepdim=True) - 1 - place",
+        "mask.shape[1] - 1 - place",
+        "test_elmo.py::test_padding_changes_nothing",
+    ),
+    "a backward layer that is never turned back": (
+        "models/elmo.py",
+        "back.take_along_dim(turned, 1)], dim=2)",
+        "back], dim=2)",
+        "test_elmo.py::test_forwards_never_sees_the_future_nor_backwards_the_past",
+    ),
+    "no residual": (
+        "models/elmo.py",
+        "(a + ahead, b + back) if depth else (a, b)",
+        "(a, b)",
+        "test_elmo.py::test_the_second_layer_has_a_residual",
+    ),
+    "layer weights that do not sum to one": (
+        "models/elmo.py",
+        "self.weights.softmax(0)",
+        "self.weights.exp()",
+        "test_elmo.py::test_layer_weights_sum_to_one_and_gamma_scales",
+    ),
     "a bound that is never checked": (
         "expectations.py",
         "passed &= at_least is None or value >= at_least",
@@ -129,7 +159,7 @@ def copy(tmp_path) -> Path:
     (tmp_path / "tests").mkdir()
     for file in (ROOT / "tests").glob("*.py"):
         shutil.copy(file, tmp_path / "tests")
-    shutil.copytree(ROOT / "data", tmp_path / "data")
+    shutil.copytree(ROOT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("checkpoints"))
     (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = . tests\n")
     return tmp_path / "course_utils"
 

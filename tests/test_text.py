@@ -1,9 +1,18 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.text import Vocabulary, length_bucketed, pad_rows, split_sentences, split_words
+from course_utils.text import (
+    Vocabulary,
+    length_bucketed,
+    pad_rows,
+    split_sentences,
+    split_tokens,
+    split_words,
+)
 
 LENGTHS = st.lists(st.integers(0, 200), max_size=80)
 
@@ -54,6 +63,29 @@ def test_sentences_and_words():
     assert split_words(text)[-4:] == ["e", "g", "o'clock", "naïve"]
 
 
+def test_tokens_are_words_figures_and_single_signs():
+    text = "Don’t call 0800-12!! 'Tis naïve, £5.50 :-)"
+    assert split_tokens(text) == [
+        "Don't", "call", "0800", "-", "12", "!", "!", "'", "Tis", "naïve", ",", "£", "5", ".", "50", ":", "-", ")",
+    ]  # fmt: skip
+    assert split_tokens("Ring 07700 900123", fold=True) == split_tokens("RING 07911 123456", fold=True)
+    assert split_tokens("Ring 07700", fold=True) == ["ring", "00000"]
+    assert split_tokens(" \n\t") == []
+
+
+@given(st.text())
+def test_tokens_lose_nothing_but_white_space(text):
+    assert "".join(split_tokens(text)) == "".join(text.replace("’", "'").split())
+    folded = re.sub(r"\d", "0", text.replace("’", "'").lower())
+    assert "".join(split_tokens(text, fold=True)) == "".join(folded.split())
+
+
+@given(st.text())
+def test_a_token_holds_no_white_space_and_is_a_token_by_itself(text):
+    for token in split_tokens(text):
+        assert split_tokens(token) == [token]
+
+
 def test_a_vocabulary_counts_sorts_and_cuts():
     vocabulary = Vocabulary([["b", "a"], ["a", "c", "b"], []], min_count=2)
     assert vocabulary.words == ["a", "b"] and vocabulary.counts.tolist() == [2, 2]  # alike: by spelling
@@ -77,3 +109,14 @@ def test_encoding_loses_nothing_that_is_known(sentences):
     kept = [(n, word) for n, sentence in enumerate(sentences) for word in sentence if word in "abc"]
     assert [vocabulary.words[i] for i in text.ids] == [word for _, word in kept]
     assert text.sentences.tolist() == [n for n, _ in kept]
+
+
+@given(st.lists(st.text()))
+def test_a_vocabulary_is_read_as_it_was_written(tmp_path_factory, texts):
+    tokens = [*map(split_tokens, texts), ["a\ttab", "", "a\ttab"]]
+    vocabulary, path = Vocabulary(tokens), tmp_path_factory.getbasetemp() / "words.txt"
+    vocabulary.write(path)
+    again = Vocabulary.read(path)
+    assert again.words == vocabulary.words and again.index == vocabulary.index
+    assert again.counts.tolist() == vocabulary.counts.tolist() and again.counts.dtype == np.int64
+    assert again.encode(tokens).ids.tolist() == vocabulary.encode(tokens).ids.tolist()

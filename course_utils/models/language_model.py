@@ -44,7 +44,7 @@ def perplexity(log_probabilities: np.ndarray) -> float:
 
 
 class Counts(NamedTuple):
-    """What a :class:`KneserNey` counted for one length n; a key is ids, read as the digits of one number."""
+    """What :func:`count_grams` found for one length n; a key is ids, read as the digits of one number."""
 
     grams: np.ndarray  # sorted keys of the n-grams
     counts: np.ndarray  # c of each
@@ -54,11 +54,67 @@ class Counts(NamedTuple):
     discount: float
 
 
+def n_grams(text: EncodedText, order: int) -> np.ndarray:
+    """Every token after its order - 1 predecessors, (n, order); before the beginning of a sentence stands END."""
+    columns = [text.ids]
+    for back in range(1, order):
+        same = text.sentences[back:] == text.sentences[:-back]
+        columns.insert(0, np.full_like(text.ids, END))
+        columns[0][back:] = np.where(same, text.ids[:-back], END)
+    return np.stack(columns, axis=1)
+
+
+def to_keys(grams: np.ndarray, words: int) -> np.ndarray:
+    """Each row of ids, (m, n), as the digits of one number to the base ``words``, (m,)."""
+    if not len(grams) or grams.min() < 0 or grams.max() >= words:
+        raise ValueError(f"A text of ids from 0 to {words - 1}, please, with at least one token.")
+    return grams @ (words ** np.arange(grams.shape[1] - 1, -1, -1, dtype=np.int64))
+
+
+def look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The value of each wanted key, 0 for one that is not among the sorted keys."""
+    at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
+    return np.where(keys[at] == wanted, values[at], 0)
+
+
+def count_grams(keys: np.ndarray, words: int, order: int) -> list[Counts]:
+    """The counts of Kneser and Ney (1995) for every length n, the unigrams first, from the keys of all n-grams, (m,).
+
+    The longest are counted as they occur; for a shorter one it counts how many different words stand before it.
+    """
+    levels: list[Counts] = []
+    longer = keys
+    for n in range(order, 0, -1):
+        grams, counts = np.unique(keys % words**n, return_counts=True)
+        if n < order:
+            before = np.unique(longer % words**n, return_counts=True)[1]
+            opens = (n > 1) & (grams // words ** (n - 1) == END)  # nothing can stand before a sentence
+            counts = np.where(opens, counts, before)
+        contexts, first, types = np.unique(grams // words, return_index=True, return_counts=True)
+        ones, twos = (counts == 1).sum(), (counts == 2).sum()
+        discount = float(np.clip(ones / max(1, ones + 2 * twos), 0.1, 0.9))  # Ney, Essen, Kneser (1994)
+        levels.insert(0, Counts(grams, counts, contexts, np.add.reduceat(counts, first), types, discount))
+        longer = grams
+    return levels
+
+
+def interpolate(keys: np.ndarray, levels: Sequence[Counts], words: int) -> np.ndarray:
+    """P(last word | the words before it) for the keys of n-grams, (m,) -> (m,); from the shortest context to the longest."""
+    p = np.full(len(keys), 1 / words)
+    for n, level in enumerate(levels, start=1):
+        gram = keys % words**n
+        count = look_up(level.grams, level.counts, gram)
+        total = look_up(level.contexts, level.totals, gram // words)
+        types = look_up(level.contexts, level.types, gram // words)
+        mixed = np.maximum(count - level.discount, 0) + level.discount * types * p
+        p = np.where(total > 0, mixed / np.maximum(total, 1), p)  # a context never seen has nothing to say
+    return p
+
+
 class KneserNey:
     """An n-gram model with interpolated Kneser-Ney smoothing (Kneser and Ney 1995; Chen and Goodman 1999).
 
-    Every count gives a discount D to the words that were not seen after its context. Shorter contexts share this mass out,
-    and they count differently: not how often a word occurs, but after how many different words. ``words`` is V.
+    ``words`` is V. Contexts do not reach into the sentence before.
     """
 
     def __init__(self, words: int, order: int = 3):
@@ -68,39 +124,17 @@ class KneserNey:
         self.levels: list[Counts] = []  # by n, the unigrams first
 
     def fit(self, text: EncodedText) -> Self:
-        """Count a text; contexts do not reach into the sentence before."""
-        keys, longer, levels = self._keys(self._grams(text)), np.empty(0, np.int64), []
-        for n in range(self.order, 0, -1):
-            grams, counts = np.unique(keys % self.words**n, return_counts=True)
-            if n < self.order:  # how many different words stand before it
-                before = np.unique(longer % self.words**n, return_counts=True)[1]
-                opens = (n > 1) & (grams // self.words ** (n - 1) == END)  # and nothing can stand before that
-                counts = np.where(opens, counts, before)
-            contexts, first, types = np.unique(grams // self.words, return_index=True, return_counts=True)
-            ones, twos = (counts == 1).sum(), (counts == 2).sum()
-            discount = float(np.clip(ones / max(1, ones + 2 * twos), 0.1, 0.9))  # Ney, Essen, Kneser (1994)
-            totals = np.add.reduceat(counts, first)
-            levels.append(Counts(grams, counts, contexts, totals, types, discount))
-            longer = grams
-        self.levels = levels[::-1]
+        """Count a text."""
+        self.levels = count_grams(to_keys(n_grams(text, self.order), self.words), self.words, self.order)
         return self
 
     def probability(self, grams: np.ndarray) -> np.ndarray:
-        """P(last word | the words before it); (m, order) -> (m,). The longest context that was seen decides most."""
-        keys = self._keys(grams)
-        p = np.full(len(keys), 1 / self.words)
-        for n, level in enumerate(self.levels, start=1):
-            gram = keys % self.words**n
-            count = look_up(level.grams, level.counts, gram)
-            total = look_up(level.contexts, level.totals, gram // self.words)
-            types = look_up(level.contexts, level.types, gram // self.words)
-            mixed = np.maximum(count - level.discount, 0) + level.discount * types * p
-            p = np.where(total > 0, mixed / np.maximum(total, 1), p)
-        return p
+        """P(last word | the words before it); ids (m, order) -> (m,)."""
+        return interpolate(to_keys(grams, self.words), self.levels, self.words)
 
     def log_probabilities(self, text: EncodedText) -> np.ndarray:
         """The natural logarithm of the probability of every token of a text, (n,)."""
-        return np.log(self.probability(self._grams(text)))
+        return np.log(self.probability(n_grams(text, self.order)))
 
     def next_word(self, context: Sequence[int]) -> np.ndarray:
         """The distribution of the next word, (V,), after the words of a sentence so far."""
@@ -108,26 +142,6 @@ class KneserNey:
         grams = np.tile(np.array([*known[len(known) - self.order + 1 :], 0]), (self.words, 1))
         grams[:, -1] = np.arange(self.words)
         return self.probability(grams)
-
-    def _grams(self, text: EncodedText) -> np.ndarray:
-        """Every token after its order - 1 predecessors, (n, order); before the beginning of a sentence stands END."""
-        columns = [text.ids]
-        for back in range(1, self.order):
-            same = text.sentences[back:] == text.sentences[:-back]
-            columns.insert(0, np.full_like(text.ids, END))
-            columns[0][back:] = np.where(same, text.ids[:-back], END)
-        return np.stack(columns, axis=1)
-
-    def _keys(self, grams: np.ndarray) -> np.ndarray:
-        if not len(grams) or grams.min() < 0 or grams.max() >= self.words:
-            raise ValueError(f"A text of ids from 0 to {self.words - 1}, please, with at least one token.")
-        return grams @ (self.words ** np.arange(self.order - 1, -1, -1, dtype=np.int64))
-
-
-def look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The value of each wanted key, 0 for one that is not among the sorted keys."""
-    at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    return np.where(keys[at] == wanted, values[at], 0)
 
 
 class LSTMCell(nn.Module):
@@ -166,11 +180,16 @@ class LanguageModel(nn.Module):
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """(batch, length) -> logits of the next word (batch, length, V), and the state to go on from."""
+        h, state = self.read(ids, state)
+        return self.output(h), state
+
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """(batch, length) -> what the last layer says after each token (batch, length, units), and the state."""
         if ids.dim() != 2 or not ids.numel():
             raise ValueError(f"Ids must be (batch, length), one token or more; these are {tuple(ids.shape)}.")
         x = self.embedding(ids) * self.embedding.embedding_dim**0.5  # unit variance in, small logits out
         h, state = self.lstm(self.dropout(x), state)
-        return self.output(self.dropout(h)), state
+        return self.dropout(h), state
 
 
 def text_batches(ids: np.ndarray, rows: int, length: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -186,6 +205,27 @@ def text_batches(ids: np.ndarray, rows: int, length: int) -> Iterator[tuple[Tens
     yield from zip(inputs.split(length, dim=1), targets.split(length, dim=1), strict=True)
 
 
+def log_odds(counts: Tensor, tokens: int, negatives: int) -> Tensor:
+    """The log-probability of each of V words, (V,), to be among ``tokens`` words of the text or ``negatives`` drawn evenly."""
+    share = counts.double() / counts.sum()
+    missed = (1 - share) ** tokens * (1 - 1 / len(counts)) ** negatives
+    return torch.log1p(-missed).float()
+
+
+def sampled_loss(output: nn.Linear, states: Tensor, wanted: Tensor, chosen: Tensor, odds: Tensor) -> Tensor:
+    """Mean negative log-likelihood where only some words compete (Bengio and Senécal 2008; Jean et al. 2015).
+
+    Args:
+        output: weight (V, units) and bias (V,) of the softmax.
+        states: (m, units).
+        wanted: the words to be guessed, (m,); all are among the chosen.
+        chosen: the competing words, (k,), sorted.
+        odds: :func:`log_odds`. A frequent word competes more often, and subtracting its odds evens this out.
+    """
+    logits = states @ output.weight[chosen].T + (output.bias - odds)[chosen]
+    return F.cross_entropy(logits, torch.searchsorted(chosen, wanted))
+
+
 def train_language_model(
     model: LanguageModel,
     ids: np.ndarray,
@@ -194,6 +234,7 @@ def train_language_model(
     rows: int = 32,
     length: int = 32,
     rate: float = 5e-3,
+    negatives: int = 0,
     seed: int = 0,
     after_step: Callable[[float], object] = lambda loss: None,
 ) -> list[float]:
@@ -203,7 +244,9 @@ def train_language_model(
         ids: the text, (n,).
         epochs: passes over it; the learning rate falls from ``rate`` to 0 in a straight line.
         rows, length: as in :func:`text_batches`; the gradient flows back through ``length`` tokens.
-        seed: of the dropout.
+        negatives: with a number, only the words of the chunk and so many others compete (:func:`sampled_loss`), which
+            saves most of the time where V is large; 0: all words do.
+        seed: of the dropout and the words drawn.
         after_step: is given each step's loss, the mean negative log-likelihood; all are returned.
     """
     torch.manual_seed(seed)
@@ -211,14 +254,22 @@ def train_language_model(
     steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=device.type != "mps")
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    words = model.output.out_features
+    counts = torch.bincount(torch.from_numpy(ids), minlength=words)
+    odds = log_odds(counts, rows * length, negatives).to(device)
     losses: list[float] = []
     model.train()
     for _ in range(epochs):
         state = None
         for inputs, targets in text_batches(ids, rows, length):
-            logits, (h, c) = model(inputs.to(device), state)
+            states, (h, c) = model.read(inputs.to(device), state)
             state = h.detach(), c.detach()  # the state goes on, the gradient stops here
-            loss = F.cross_entropy(logits.flatten(0, 1), targets.to(device).flatten())
+            states, wanted = states.flatten(0, 1), targets.to(device).flatten()
+            if negatives:
+                chosen = torch.cat([wanted, torch.randint(words, (negatives,), device=device)]).unique()
+                loss = sampled_loss(model.output, states, wanted, chosen, odds)
+            else:
+                loss = F.cross_entropy(model.output(states), wanted)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -1,0 +1,60 @@
+"""The course's own pre-trained models: a folder each in ``data/checkpoints``, with a card that says how they were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from course_utils.assets import resolve
+from course_utils.models.elmo import BiLM
+from course_utils.models.language_model import LanguageModel
+from course_utils.text import Vocabulary
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def load_elmo() -> tuple[BiLM, Vocabulary]:
+    """The bidirectional language model of lecture 04, and the words that it can predict; dropout off.
+
+    Raises:
+        course_utils.assets.AssetError: if a file is missing or is not the one that was published.
+    """
+    return _load("elmo", BiLM)
+
+
+def load_language_model() -> tuple[LanguageModel, Vocabulary]:
+    """The LSTM language model that lecture 05 starts from, and its words; dropout off.
+
+    Raises:
+        course_utils.assets.AssetError: if a file is missing or is not the one that was published.
+    """
+    return _load("language-model", LanguageModel)
+
+
+def _load(name: str, build: Callable[..., Model]) -> tuple[Model, Vocabulary]:
+    asset = resolve(name)
+    model = build(**json.loads(asset.path("config.json").read_text(encoding="utf-8")))
+    weights = load_file(asset.path("model.safetensors"))
+    with torch.no_grad():
+        for (
+            key,
+            parameter,
+        ) in model.named_parameters():  # a tied weight is named once, in memory as in the file
+            parameter.copy_(weights[key])  # float16 to float32
+    return model.eval(), Vocabulary.read(asset.path("words.txt"))
+
+
+def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any], vocabulary: Vocabulary) -> None:
+    """Write a model's weights in half precision, the arguments that build it, and its words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().half().contiguous() for key, value in model.named_parameters()}
+    save_file(weights, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it readable for its owner alone
+    (folder / "config.json").write_text(json.dumps(config) + "\n", encoding="utf-8")
+    vocabulary.write(folder / "words.txt")

@@ -1,0 +1,74 @@
+"""The course's own checkpoints: they load, they are what the registry says, and a damaged one is refused."""
+
+import shutil
+
+import pytest
+import torch
+
+from course_utils.assets import AssetError, registry, store
+from course_utils.models import checkpoints
+from course_utils.models.language_model import LanguageModel
+from course_utils.session import data_folder
+from course_utils.text import Vocabulary
+
+LOADERS = {"elmo": checkpoints.load_elmo, "language-model": checkpoints.load_language_model}
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """The course's data in a folder that a test may damage."""
+    for name in LOADERS:
+        folder = registry()[name].course
+        shutil.copytree(data_folder() / folder, tmp_path / folder)
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path)
+    return tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_checkpoints_load(name):
+    model, vocabulary = LOADERS[name]()
+    words = getattr(model, "softmax", getattr(model, "output", None)).out_features
+    assert len(vocabulary) == words - 2
+    assert not model.training
+    for key, parameter in model.named_parameters():
+        assert parameter.dtype == torch.float32 and torch.isfinite(parameter).all(), key
+        assert parameter.std() > 0 or parameter.numel() == 1, key
+    assert registry()[name].bytes <= 25e6
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+def test_a_damaged_checkpoint_is_refused(name, damage, copied):
+    file = copied / name.replace("-", "_") / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    if damage == "missing":
+        file.unlink()
+    else:
+        data[-1] ^= 1
+        file.write_bytes(data if damage == "changed" else data[:-10])
+    with pytest.raises(AssetError, match="git checkout -- data"):
+        LOADERS[name]()
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_the_card_names_every_checkpoint(name):
+    card = (data_folder() / "checkpoints" / "README.md").read_text(encoding="utf-8")
+    folder = registry()[name].course.split("/")[1]
+    assert f"`{folder}`" in card and f"train_checkpoint.py {folder}" in card
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    torch.manual_seed(0)
+    vocabulary = Vocabulary([["a", "b", "c", "a", "\u2028", "d\u0085"]])
+    model = LanguageModel(len(vocabulary) + 2, units=8, layers=2)
+    checkpoints.save_checkpoint(tmp_path / "x", model, {"words": 7, "units": 8, "layers": 2}, vocabulary)
+    asset = store.Resolved(
+        "x", tmp_path / "x", "course", ("model.safetensors", "config.json", "words.txt"), "", ""
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "resolve", lambda name: asset)
+        again, words = checkpoints.load_language_model()
+    assert words.words == vocabulary.words and words.counts.tolist() == vocabulary.counts.tolist()
+    assert again.output.weight is again.embedding.weight
+    for (name, one), two in zip(model.named_parameters(), again.parameters(), strict=True):
+        assert torch.equal(one.half().float(), two), name
