@@ -74,6 +74,7 @@ class Task:
         )
 
     def turned(self, sentences: list[list[str]]) -> language_model.EncodedText:
+        """Every sentence from its last word to its first."""
         return encode_sentences([sentence[::-1] for sentence in sentences], self.vocabulary)
 
 
@@ -89,6 +90,7 @@ class PlainModel(nn.Module):
     def forward(
         self, ids: Tensor, state: language_model.State | None = None
     ) -> tuple[Tensor, language_model.State]:
+        """(batch, length) -> logits of the next word, and the state to go on from."""
         h, state = self.lstm(self.embedding(ids), state)
         return self.output(h), state
 

@@ -441,7 +441,8 @@ def bars(frame: pd.DataFrame | pd.Series, title: str, xlabel: str, *, real: bool
         style: Style = {"color": colour, "edgecolor": "white", "hatch": hatch, "linewidth": 0}
         ax.barh(np.arange(len(frame)) + i * height, values, height, label=str(name), **style)
     middle = np.arange(len(frame)) + 0.4 - height / 2
-    ax.set(yticks=middle, yticklabels=frame.index, ylim=(len(frame) - 0.4, -0.5), xlabel=xlabel)
+    ax.set(yticks=middle, yticklabels=frame.index, xlabel=xlabel)
+    ax.set_ylim(len(frame) - 0.1 - height / 2, -0.1 - height / 2)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     ax.axvline(0, color=GREY, linewidth=0.8)
@@ -625,8 +626,8 @@ def _box(
     ax.text(x + w / 2, y + h / 2, text, ha="center", va="center", size=size, linespacing=1.35)
 
 
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 1, "shrinkB": 1})
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = GREY) -> None:
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 1, "shrinkB": 1})
 
 
 def _lock(ax: Axes, x: float, y: float) -> None:
@@ -669,6 +670,45 @@ def freeze_diagram(
     ax.text(8.3, 0.52, f"head: trained\n{head_parameters:,} parameters", size=10, weight="bold", **style)
     return _finish(
         figure, f"Only {share:.1f} % of the parameters are trained: the encoder is locked, the head learns"
+    )
+
+
+def bilm_diagram(words: Sequence[str] = ("The", "stick", "broke")) -> Figure:
+    """ELMo from the bottom up: letters, the character encoder, two LSTM layers each way, and a task's sum of three layers."""
+    width, right = 2.5, 2.5 * len(words)
+    figure, ax = _sheet(right + 2.75, 5.55)
+    readers: tuple[tuple[str, float, float, str, Style], ...] = (
+        ("forwards", 0.05, 0.47, "ham", {"face": "#DCEBF5", "edgecolor": COLOURS["ham"]}),
+        ("backwards", 1.2, 0.0, "spam", {"face": "#FBE3D3", "edgecolor": COLOURS["spam"]}),
+    )
+    for i, word in enumerate(words):
+        left, middle = i * width, i * width + 1.12
+        _box(ax, left + 0.2, 0.05, 1.85, 0.4, " ".join(word), size=11)
+        _box(ax, left + 0.2, 0.72, 1.85, 0.66, "filters of 1 to 5 letters,\nmaximum over places", size=9)
+        _box(ax, left + 0.2, 1.65, 1.85, 0.4, "highway, projection", size=9)
+        _box(ax, left + 0.2, 2.3, 1.85, 0.4, "the word's vector", face=PALE, size=9.5)
+        for low, high in ((0.45, 0.72), (1.38, 1.65), (2.05, 2.3)):
+            _arrow(ax, (middle, low), (middle, high))
+        for layer in (1, 2):
+            y = 1.9 + 1.2 * layer
+            for name, x, up, kind, style in readers:
+                _box(ax, left + x, y + up, 1.0, 0.4, f"{name} {layer}", size=9, **style)
+                below = (left + x + 0.5, y - 0.8 + up) if layer > 1 else (middle, 2.7)
+                _arrow(ax, below, (left + x + 0.5, y + up))
+                if i:  # each state goes on to its neighbour, one way only
+                    ends = (left + x + 1 - width, y + up + 0.2), (left + x, y + up + 0.2)
+                    _arrow(ax, *(ends if up else ends[::-1]), COLOURS[kind])
+    for layer, y in enumerate((2.5, 3.53, 4.73)):
+        ax.text(right, y, f"layer {layer}   $\\times\\, s_{layer}$", va="center", size=11)
+        _arrow(ax, (right + 1.2, y), (right + 1.65, 3.6 + 0.28 * (layer - 1)))
+    style = {"face": "#BFE6D8", "edgecolor": COLOURS["frozen"], "linewidth": 2}
+    _box(ax, right + 1.65, 3.1, 1.05, 1.0, "sum × γ:\nELMo", size=11, **style)
+    ax.text(0.05, 5.35, "what comes next?  ▸", color=COLOURS["ham"], size=11, va="center")
+    ax.text(
+        right - 0.3, 5.35, "◂  what came before?", color=COLOURS["spam"], size=11, ha="right", va="center"
+    )
+    return _finish(
+        figure, "Letters make a word's vector; then one reads from the left, one from the right, each alone"
     )
 
 

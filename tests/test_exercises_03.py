@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 import torch
+from exercise_contract import ExerciseContract
 
-from course_utils.exercises import CheckFailed, lecture_03, quiz
+from course_utils.exercises import CheckFailed, lecture_03
 
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
 
@@ -468,40 +469,10 @@ EXERCISES = {
     ),
 }
 # fmt: on
-RIGHT = [(exercise, answer) for exercise, (right, _) in EXERCISES.items() for answer in right]
-WRONG = [(exercise, answer, words) for exercise, (_, wrong) in EXERCISES.items() for answer, words in wrong]
 
 
-def name_of(value) -> str:
-    return getattr(value, "__name__", "") if callable(value) else str(value)
-
-
-@pytest.mark.parametrize(("exercise", "answer"), RIGHT, ids=name_of)
-def test_a_right_answer_passes(exercise, answer, capsys, recwarn):
-    assert exercise(answer) is None
-    assert capsys.readouterr().out.startswith("✓ ")
-    assert not recwarn
-
-
-@pytest.mark.parametrize(("exercise", "answer", "words"), WRONG, ids=name_of)
-def test_a_wrong_answer_gets_its_diagnosis(exercise, answer, words, capsys):
-    with pytest.raises(CheckFailed, match=re.escape(words)):
-        exercise(answer)
-    assert "✓" not in capsys.readouterr().out
-
-
-def not_implemented(*_):
-    raise NotImplementedError("your lines here")
-
-
-@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
-def test_a_stub_is_answered_kindly(exercise):
-    with pytest.raises(CheckFailed, match="still to be written"):
-        exercise(not_implemented)
-    with pytest.raises(CheckFailed, match="returns nothing yet"):
-        exercise(lambda *_: None)
-    with pytest.raises(CheckFailed, match="function itself"):
-        exercise(0.5)
+class TestLecture03(ExerciseContract):
+    exercises = EXERCISES
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations("ifco")), ids="".join)
@@ -565,42 +536,3 @@ def test_the_softmax_of_the_check_is_torchs():
     for temperature in (0.1, 1, 30):
         theirs = torch.softmax(torch.tensor(logits) / temperature, dim=0).numpy()
         np.testing.assert_allclose(lecture_03._softmax(logits / temperature), theirs)
-
-
-# --- the quiz
-
-
-def test_the_quiz_has_seven_questions_of_three_explained_choices_and_no_pattern():
-    asked = quiz.questions("03")
-    assert len(asked) == 7 and all(len(question.choices) == 3 for question in asked)
-    places = [[choice.right for choice in question.choices].index(True) for question in asked]
-    assert all(places.count(place) >= 2 for place in range(3))
-    explanations = [choice.why for question in asked for choice in question.choices]
-    assert len(set(explanations)) == len(explanations)
-    lengths = [[len(choice.text) for choice in question.choices] for question in asked]
-    assert all(max(of_one) <= 1.25 * min(of_one) for of_one in lengths)
-    longest = sum(of_one[place] == max(of_one) for of_one, place in zip(lengths, places, strict=True))
-    shortest = sum(of_one[place] == min(of_one) for of_one, place in zip(lengths, places, strict=True))
-    assert longest <= 3 and shortest <= 3, "the length gives the right answer away"
-
-
-def test_every_answer_of_the_quiz_is_explained(capsys):
-    for number, question in enumerate(quiz.questions("03"), start=1):
-        for letter, choice in zip("abc", question.choices, strict=True):
-            quiz.answer("03", number, letter)
-            printed = capsys.readouterr().out
-            assert printed.startswith("✓" if choice.right else "✗") and choice.why in printed
-
-
-def test_the_widget_of_the_quiz_explains_each_choice():
-    asked = quiz.questions("03")
-    _, *boxes, score = quiz.quiz_panel(asked).children
-    for box, question in zip(boxes, asked, strict=True):
-        heading, radio, button, explanation = box.children
-        assert "<unk>" not in heading.value  # what looks like a tag must be shown, not swallowed
-        for place, choice in enumerate(question.choices):
-            radio.index = place
-            button.click()
-            assert ("✓" if choice.right else "✗") in explanation.value and "<unk>" not in explanation.value
-            assert choice.why[:20].split("“")[0] in explanation.value.replace("&#x27;", "'")
-    assert f"{len(asked)} of {len(asked)}" in score.value

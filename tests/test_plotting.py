@@ -66,6 +66,7 @@ DRAWN = {
         109_482_240, 394_754, layers=12, sizes=(768, 512, 2)
     ),
     "window_picture": lambda: plotting.window_picture(["the", "quick", "brown", "fox", "jumps"], [0, 3], 2),
+    "bilm_diagram": plotting.bilm_diagram,
     "taxonomy": plotting.taxonomy,
     "course_map": lambda: plotting.course_map(done=["00"]),
 }
