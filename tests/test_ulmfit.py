@@ -1,0 +1,365 @@
+"""ULMFiT: rows that move with their words, pooling without padding, a rate for each layer, layers that thaw in order."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from course_utils import training
+from course_utils.models import ulmfit
+from course_utils.models.language_model import (
+    LanguageModel,
+    encode_sentences,
+    log_probabilities,
+    perplexity,
+)
+from course_utils.models.ulmfit import (
+    TextClassifier,
+    concat_pool,
+    discriminative_rates,
+    fine_tune_classifier,
+    fine_tune_language_model,
+    grouped_adam,
+    last_state,
+    layer_groups,
+    read_by_length,
+    slanted_triangular,
+    transfer_vocabulary,
+    unfreeze,
+)
+from course_utils.text import Vocabulary
+
+OLD = Vocabulary([["the", "cat", "sat", "on", "a", "mat"]])
+NEW = Vocabulary([["txt", "the", "u", "mat", "cat", "win"]])
+UNITS = 8
+
+
+def language_model(dropout=0.3):
+    torch.manual_seed(0)
+    model = LanguageModel(len(OLD) + 2, units=UNITS, layers=2, dropout=dropout).eval()
+    nn.init.normal_(model.output.bias)
+    return model
+
+
+def examples(n=24, seed=0):
+    """Texts in which class 1 has word 5 somewhere, and class 0 has not; the lengths differ."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 3 == 0
+    texts = [[0, *random.integers(2, 5, random.integers(1, 9)).tolist()] for _ in range(n)]
+    for text, label in zip(texts, labels, strict=True):
+        if label:
+            text[random.integers(1, len(text))] = 5
+    return texts, torch.tensor(labels).long()
+
+
+def weights(model):
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+# ---- another vocabulary
+
+
+def test_known_words_keep_row_and_bias_and_new_ones_get_the_mean():
+    model = language_model()
+    moved = transfer_vocabulary(model, OLD, NEW)
+    table, bias = model.embedding.weight, model.output.bias
+    for i, word in enumerate(["<eos>", "<unk>", *NEW.words]):
+        place = i if i < 2 else OLD.index[word] + 2 if word in OLD else None
+        row, wanted = moved.embedding.weight[i], table.mean(0) if place is None else table[place]
+        torch.testing.assert_close(row, wanted)
+        torch.testing.assert_close(moved.output.bias[i], bias.mean() if place is None else bias[place])
+    assert {word in OLD for word in NEW.words} == {True, False}
+
+
+def test_known_words_are_guessed_as_before_and_the_old_model_stays_as_it_was():
+    model = language_model()
+    before = weights(model)
+    moved = transfer_vocabulary(model, OLD, NEW)
+    assert moved.output.weight is moved.embedding.weight and not moved.training
+    known = [word for word in NEW.words if word in OLD]
+    here = torch.tensor([[0, 1, *(NEW.index[word] + 2 for word in known)]])
+    there = torch.tensor([[0, 1, *(OLD.index[word] + 2 for word in known)]])
+    old, new = model(there)[0][..., there[0]], moved(here)[0][..., here[0]]
+    torch.testing.assert_close(new, old)
+    with torch.no_grad():
+        moved.embedding.weight.zero_()
+        moved.lstm.weight_hh_l0.zero_()
+    assert all(torch.equal(before[name], value) for name, value in weights(model).items())
+
+
+def test_the_same_vocabulary_changes_nothing():
+    model = language_model()
+    ids = torch.randint(len(OLD) + 2, (3, 6))
+    torch.testing.assert_close(transfer_vocabulary(model, OLD, OLD)(ids)[0], model(ids)[0])
+
+
+def test_a_model_of_another_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="8 rows does not go with 3 words"):
+        transfer_vocabulary(language_model(), Vocabulary([["one", "two", "three"]]), NEW)
+
+
+# ---- pooling
+
+
+def by_hand(states, mask):
+    rows = []
+    for text, real in zip(states, mask, strict=True):
+        kept = text[: int(real.sum())]
+        rows.append(torch.cat([kept[-1], kept.max(0).values, kept.mean(0)]))
+    return torch.stack(rows)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=5), st.integers(0, 3), st.integers(0, 100))
+def test_pooling_is_that_of_the_text_alone_whatever_stands_in_the_padding(lengths, more, seed):
+    width = max(lengths) + more
+    states = torch.randn(len(lengths), width, 3, generator=torch.Generator().manual_seed(seed)) - 2
+    mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
+    found = concat_pool(states, mask)
+    torch.testing.assert_close(found, by_hand(states, mask))
+    for value in (99.0, -99.0):
+        padded = states.masked_fill(mask.unsqueeze(2) == 0, value)
+        assert torch.equal(concat_pool(padded, mask), found)
+        assert torch.equal(last_state(padded, mask), found[:, :3])
+
+
+@pytest.mark.parametrize("pool", [concat_pool, last_state])
+def test_padding_changes_no_verdict(pool):
+    model = TextClassifier(language_model(), pool).eval()
+    ids = torch.tensor([[0, 3, 4], [0, 5, 2]])
+    longer = F.pad(ids, (0, 5), value=4)
+    mask = F.pad(torch.ones_like(ids), (0, 5))
+    alone = model(ids, torch.ones_like(ids))
+    torch.testing.assert_close(model(longer, mask), alone)
+    torch.testing.assert_close(alone.exp().sum(1), torch.ones(2))
+    assert not torch.allclose(model(longer, torch.ones_like(longer)), alone, atol=1e-4)
+
+
+def test_the_classifier_works_with_the_courses_prediction_and_evaluation():
+    texts, labels = examples()
+    model = TextClassifier(language_model())
+    inputs = {"input_ids": texts, "attention_mask": [[1] * len(text) for text in texts]}
+    found = training.predict(model, training.Examples(inputs, labels), batch_size=5)
+    one_by_one = [model(torch.tensor([text]), torch.ones(1, len(text), dtype=torch.long)) for text in texts]
+    np.testing.assert_allclose(found, torch.cat(one_by_one).exp().detach().numpy(), atol=1e-5)
+
+
+# ---- rates
+
+
+@pytest.mark.parametrize(
+    "model", [language_model(), TextClassifier(language_model())], ids=["lm", "classifier"]
+)
+def test_every_parameter_is_in_exactly_one_group(model):
+    grouped = [parameter for group in layer_groups(model) for parameter in group]
+    assert len({id(parameter) for parameter in grouped}) == len(grouped)
+    assert {id(parameter) for parameter in grouped} == {id(parameter) for parameter in model.parameters()}
+
+
+def test_groups_go_from_the_input_to_the_output():
+    model = TextClassifier(language_model())
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = [{names[id(parameter)] for parameter in group} for group in layer_groups(model)]
+    assert groups[0] == {"reader.embedding.weight"}
+    assert all(name.endswith("_l0") for name in groups[1]) and len(groups[1]) == 4
+    assert all(name.endswith("_l1") for name in groups[2]) and len(groups[2]) == 4
+    assert all(name.startswith("head.") for name in groups[3]) and len(groups) == 4
+    reader = language_model()
+    assert layer_groups(reader)[-1] == [reader.embedding.weight, reader.output.bias]
+
+
+def test_each_group_gets_its_rate_and_all_of_them_rise_and_fall_together():
+    groups = [[nn.Parameter(torch.zeros(1))] for _ in range(4)]
+    optimizer, schedule = grouped_adam(groups, 0.26, 2.6, steps=40, triangular=True)
+    for step in range(40):
+        rates = np.array([part["lr"] for part in optimizer.param_groups])
+        np.testing.assert_allclose(rates[1:] / rates[:-1], 2.6)
+        assert rates[-1] == pytest.approx(0.26 * slanted_triangular(step, 40))
+        optimizer.step()
+        schedule.step()
+    constant, schedule = grouped_adam(groups, 0.26, 1.0, steps=40, triangular=False)
+    for _ in range(40):
+        assert [part["lr"] for part in constant.param_groups] == [0.26] * 4
+        constant.step()
+        schedule.step()
+
+
+def test_rates_fall_by_the_factor_from_layer_to_layer():
+    assert discriminative_rates(0.01, 4) == pytest.approx([0.01 / 2.6**3, 0.01 / 2.6**2, 0.01 / 2.6, 0.01])
+    assert discriminative_rates(0.01, 3, 1) == [0.01] * 3
+
+
+@given(st.integers(1, 500), st.floats(0.01, 0.99), st.floats(1, 100))
+def test_the_triangle_has_one_peak_two_straight_sides_and_stays_above_its_floor(steps, cut, ratio):
+    shares = np.array([slanted_triangular(step, steps, cut, ratio) for step in range(steps + 1)])
+    peak = max(1, int(steps * cut))
+    assert shares[peak] == 1 and shares.argmax() in (peak, 0)  # with ratio 1 it is flat
+    assert (shares >= 1 / ratio - 1e-12).all() and shares[0] == pytest.approx(1 / ratio)
+    np.testing.assert_allclose(np.diff(shares[: peak + 1], 2), 0, atol=1e-9)
+    np.testing.assert_allclose(np.diff(shares[peak:], 2), 0, atol=1e-9)
+    if peak < steps:
+        assert shares[-1] == pytest.approx(1 / ratio)
+
+
+@pytest.mark.parametrize("step", range(0, 101, 10))
+def test_the_triangle_is_equation_3_where_its_peak_is_at_a_whole_step(step):
+    cut = int(100 * 0.1)
+    p = step / cut if step < cut else 1 - (step - cut) / (cut * (1 / 0.1 - 1))
+    assert slanted_triangular(step, 100) == pytest.approx((1 + p * 31) / 32)
+
+
+@pytest.mark.parametrize("wrong", [(-1, 10), (11, 10), (1, 10, 0.0), (1, 10, 1.0), (1, 10, 0.1, 0.5)])
+def test_a_triangle_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValueError, match="0 <= step <= steps"):
+        slanted_triangular(*wrong)
+
+
+# ---- stage 2
+
+
+def test_fine_tuning_the_language_model_learns_and_repeats_itself():
+    ids = encode_sentences([["txt", "u", "win"], ["the", "cat", "win"]] * 60, NEW).ids
+    found = []
+    for _ in range(2):
+        model = transfer_vocabulary(language_model(), OLD, NEW)
+        before = perplexity(log_probabilities(model, ids))
+        losses = fine_tune_language_model(model, ids, epochs=4, rate=0.05, rows=4, length=8)
+        assert not model.training and perplexity(log_probabilities(model, ids)) < 0.5 * before
+        found.append((losses, weights(model)))
+    assert found[0][0] == found[1][0] and len(found[0][0]) == 4 * 15
+    assert all(torch.equal(found[0][1][name], found[1][1][name]) for name in found[0][1])
+
+
+def test_with_a_large_factor_the_lower_layers_hardly_move():
+    ids = encode_sentences([["txt", "u", "win"]] * 60, NEW).ids
+    moved = {}
+    for factor in (1.0, 100.0):
+        model = transfer_vocabulary(language_model(), OLD, NEW)
+        before = weights(model)
+        fine_tune_language_model(model, ids, factor=factor, rate=0.01, rows=4, length=8)
+        moved[factor] = {
+            name: float((value - before[name]).abs().mean()) for name, value in weights(model).items()
+        }
+    assert moved[100]["lstm.weight_hh_l0"] < moved[1]["lstm.weight_hh_l0"] / 1000
+    assert moved[100]["lstm.weight_hh_l0"] < moved[100]["lstm.weight_hh_l1"] / 20
+    assert moved[100]["embedding.weight"] > moved[1]["embedding.weight"] / 3
+
+
+# ---- stage 3
+
+
+def test_frozen_groups_do_not_move_until_they_are_unfrozen(monkeypatch):
+    seen = []
+    step = ulmfit.update
+
+    def spy(model, *rest):
+        before = [[parameter.detach().clone() for parameter in group] for group in layer_groups(model)]
+        loss = step(model, *rest)
+        after = layer_groups(model)
+        seen.append(
+            [
+                [not torch.equal(a, b) for a, b in zip(old, new, strict=True)]
+                for old, new in zip(before, after, strict=True)
+            ]
+        )
+        return loss
+
+    monkeypatch.setattr(ulmfit, "update", spy)
+    texts, labels = examples(16)
+    fine_tune_classifier(TextClassifier(language_model()), texts, labels, epochs=5, batch_size=8)
+    assert len(seen) == 10
+    for number, groups in enumerate(seen):
+        thawed = min(4, number // 2 + 1)
+        for place, group in enumerate(reversed(groups)):
+            assert all(group) if place < thawed else not any(group), (number, place)
+    seen.clear()
+    fine_tune_classifier(TextClassifier(language_model()), texts, labels, epochs=1, gradual=False)
+    assert all(all(group) for group in seen[0])
+
+
+def test_what_is_thawed_gets_a_gradient_and_what_is_frozen_gets_none():
+    model = TextClassifier(language_model())
+    groups = layer_groups(model)
+    for number in range(1, 5):
+        unfreeze(groups, number)
+        model.zero_grad()
+        model(torch.tensor([[0, 2, 3]]), torch.ones(1, 3, dtype=torch.long))[0, 0].backward()
+        for place, group in enumerate(reversed(groups)):
+            for parameter in group:
+                assert (parameter.grad is not None and bool(parameter.grad.any())) == (place < number)
+
+
+def test_one_language_model_starts_many_classifiers_and_stays_as_it_was():
+    reader = language_model()
+    before = weights(reader)
+    texts, labels = examples()
+    fine_tune_classifier(TextClassifier(reader), texts, labels, gradual=False)
+    assert all(torch.equal(before[name], value) for name, value in weights(reader).items())
+
+
+def test_the_classifier_learns_and_repeats_itself_and_another_seed_ends_elsewhere():
+    texts, labels = examples(60)
+    found = {}
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        torch.manual_seed(5)
+        model = TextClassifier(language_model())
+        losses = fine_tune_classifier(
+            model, texts, labels, epochs=25, rate=0.1, class_weights=torch.tensor([0.75, 1.5]), seed=seed
+        )
+        found[name] = losses, weights(model)
+        inputs = {"input_ids": texts, "attention_mask": [[1] * len(text) for text in texts]}
+        verdict = training.predict(model, training.Examples(inputs, labels)).argmax(1)
+        assert (verdict == labels.numpy()).mean() > 0.9 and not model.training
+    assert found["one"][0] == found["again"][0] and found["one"][0] != found["other"][0]
+    for name, value in found["one"][1].items():
+        assert torch.equal(value, found["again"][1][name])
+
+
+def test_a_batch_counts_by_its_texts_and_not_by_their_weights(monkeypatch):
+    """One batch of all texts and two batches of one class each have the same mean loss."""
+    texts, labels = [[0, 2], [0, 3, 3, 3]], torch.tensor([0, 1])
+    model = TextClassifier(language_model(dropout=0.0)).eval()
+    model.head.dropout.p = 0.0
+    monkeypatch.setattr(ulmfit, "update", lambda model, loss, *rest: loss.item())
+    losses = [
+        fine_tune_classifier(
+            copy.deepcopy(model),
+            texts,
+            labels,
+            epochs=1,
+            batch_size=size,
+            class_weights=torch.tensor([0.6, 3.0]),
+        )
+        for size in (2, 1)
+    ]
+    assert len(losses[1]) == 2 and np.mean(losses[1]) == pytest.approx(losses[0][0], rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 50])
+def test_reading_by_length_changes_neither_order_nor_result(size):
+    model, (texts, _) = TextClassifier(language_model()).eval(), examples()
+    with torch.no_grad():
+        found = read_by_length(model, texts, size)
+        alone = torch.cat([read_by_length(model, [text]) for text in texts])
+    assert found.shape == (len(texts), 2)
+    torch.testing.assert_close(found, alone)
+
+
+def test_what_cannot_be_learned_from_is_refused():
+    model, (texts, labels) = TextClassifier(language_model()), examples()
+    with pytest.raises(TypeError, match="whole numbers"):
+        fine_tune_classifier(model, texts, labels.float())
+    with pytest.raises(ValueError, match="24 texts, 23 labels"):
+        fine_tune_classifier(model, texts, labels[1:])
+    with pytest.raises(ValueError, match="has no token"):
+        fine_tune_classifier(model, [[], *texts[1:]], labels)
+    for wrong in (torch.zeros(24), torch.ones(24), labels + 1, labels - 1):
+        with pytest.raises(ValueError, match="Both classes, 0 and 1"):
+            fine_tune_classifier(model, texts, wrong.long())
+    with pytest.raises(ValueError, match="Both classes"):
+        fine_tune_classifier(model, [], torch.zeros(0, dtype=torch.long))
