@@ -519,6 +519,63 @@ def word_map(points: Any, groups: Mapping[str, Sequence[str]], title: str, *, re
     return figure
 
 
+# A piece of a word: colour, and what it is called. The pieces' own ## and [ ] say the same without colour.
+PIECES = {
+    "start": ("#BFDDF0", "begins a word"),
+    "inside": ("#BFE6D8", "## goes on with it"),
+    "special": ("#F0C77A", "special"),
+    "unknown": ("#FFFFFF", "[UNK]: the text is lost"),
+}
+
+
+def piece_kind(piece: str) -> str:
+    """Which of PIECES a piece of BERT's vocabulary is."""
+    if piece == "[UNK]":
+        return "unknown"
+    if piece in ("[PAD]", "[CLS]", "[SEP]", "[MASK]"):
+        return "special"
+    return "inside" if piece.startswith("##") and len(piece) > 2 else "start"
+
+
+def pieces_picture(
+    rows: Sequence[tuple[Sequence[str], Sequence[int], Sequence[tuple[int, int]]]], title: str
+) -> Figure:
+    """Each text as a row of boxes: piece, id, and the characters that it covers, from and up to (rows are wrapped)."""
+    lines: list[list[tuple[str, int, tuple[int, int]]]] = []
+    wide = [0.0]
+    for row in rows:
+        lines.append([])
+        left = 0.0
+        for piece, number, span in zip(*row, strict=True):
+            width = 0.25 + 0.095 * max(len(piece), 5)
+            if left + width > 9.2:
+                lines.append([])
+                left = 0.0
+            lines[-1].append((piece, number, span))
+            left += width
+            wide.append(left)
+    figure, ax = _sheet(max(6.5, max(wide)), 0.95 * len(lines) + 0.4)
+    for i, line in enumerate(lines):
+        left, y = 0.0, 0.95 * (len(lines) - 1 - i) + 0.45
+        for piece, number, (start, end) in line:
+            width = 0.25 + 0.095 * max(len(piece), 5)
+            kind = piece_kind(piece)
+            style: Style = (
+                {"linestyle": "--", "linewidth": 1.8, "edgecolor": INK} if kind == "unknown" else {}
+            )
+            covers = f"{start}–{end}" if end > start else "–"
+            text = f"{piece}\n{number}\n{covers}"
+            _box(ax, left + 0.03, y, width - 0.06, 0.8, text.replace("$", r"\$"), PIECES[kind][0], **style)
+            left += width
+    left = 0.03
+    for colour, name in PIECES.values():
+        dashed = {"linestyle": "--", "edgecolor": INK} if colour == "#FFFFFF" else {}
+        _box(ax, left, 0.08, 0.2, 0.2, face=colour, **dashed)
+        ax.text(left + 0.27, 0.18, name, va="center", size=8.5, color=GREY)
+        left += 0.55 + 0.075 * len(name)
+    return _finish(figure, title)
+
+
 def window_picture(words: Sequence[str], centres: Sequence[int], reach: int) -> Figure:
     """A sentence once for every centre word, its window marked: each marked neighbour makes a training pair."""
     widths = np.array([0.35 + 0.095 * len(word) for word in words])
@@ -537,44 +594,43 @@ def window_picture(words: Sequence[str], centres: Sequence[int], reach: int) -> 
     return _finish(figure, title)
 
 
-def scores_by_size(frame: pd.DataFrame, metric: str = "spam F1") -> Figure:
-    """The scoreboard's table: mean and interval against trained parameters; zero has its own strip on the left."""
-    figure, ax = _canvas(9.5, 5.4)
-    sizes, y = frame["trainable parameters"].to_numpy(dtype=float), frame["mean"].to_numpy()
-    least, most = min((size for size in sizes if size), default=100.0), max(sizes.max(), 100.0)
-    edge = 10.0 ** (np.floor(np.log10(least)) - 1)
-    x, standin = np.where(sizes > 0, sizes, edge), (frame["data"] != "real").to_numpy()
+def ranking(frame: pd.DataFrame, metric: str = "spam F1") -> Figure:
+    """The scoreboard's table, best method on top: mean and interval, and beside it how many parameters were trained for it."""
+    figure, axes = _canvas(9.5, 1.5 + 0.33 * len(frame), ncols=2, sharey=True, width_ratios=[3, 1])
+    (ax, sizes), trained = axes, frame["trainable parameters"].to_numpy()
+    standin = (frame["data"] != "real").to_numpy()
     # Equal steps divide the distance from a perfect score: .90 to .95 is as far as .95 to .975, where methods crowd.
-    ax.set_yscale(
+    ax.set_xscale(
         "function", functions=(lambda v: -np.log(np.maximum(1.004 - v, 1e-4)), lambda v: 1.004 - np.exp(-v))
     )
     ticks = np.array([0, 0.5, 0.8, 0.9, 0.95, 0.98, 1])
-    bottom = ticks[ticks <= min(y.min(), 0.9)].max()
-    ax.set(xscale="log", xlim=(edge / 3, most * 30), ylim=(bottom - 0.3 * (1 - bottom), 1.0005))
-    ax.set_yticks(ticks[ticks >= bottom], [f"{tick:g}" for tick in ticks[ticks >= bottom]])
-    powers = 10.0 ** np.arange(np.log10(edge) + 1, np.log10(most) + 1)[::2]
-    names = [f"{power:,.0f}" if power < 1e6 else f"{power / 1e6:,.0f} million" for power in powers]
-    ax.set_xticks([edge, *powers], ["none", *names])
-    ax.minorticks_off()
-    ax.grid(axis="y")
-    ax.axvspan(edge / 3, edge * 3, color=PALE, alpha=0.6, zorder=0)
-    ax.vlines(x, frame["low"], frame["high"].clip(upper=1), color=GREY, linewidth=2)
-    for i in range(len(frame)):
-        ax.plot(
-            x[i], y[i], "o" if sizes[i] else "s", color=INK, markersize=8, mfc="white" if standin[i] else INK
-        )
+    least = ticks[ticks <= min(frame["mean"].min(), 0.9)].max()
+    ax.set(xlim=(least - 0.15 * (1 - least), 1.0005), ylim=(len(frame) - 0.4, -0.6))
+    ax.set_xticks(ticks[ticks >= least], [f"{tick:g}" for tick in ticks[ticks >= least]])
+    ax.set_yticks(range(len(frame)), frame["method"])
+    ax.hlines(range(len(frame)), frame["low"], frame["high"].clip(upper=1), color=GREY, linewidth=2)
+    for i, mean in enumerate(frame["mean"]):
+        ax.plot(mean, i, "o", color=INK, markersize=7, mfc="white" if standin[i] else INK)
+    sizes.barh(range(len(frame)), np.maximum(trained, 1), 0.5, left=1, color=GREY)
+    for i, size in enumerate(trained):
+        sizes.annotate(f" {size:,}" if size else " none", (max(size, 1), i), va="center", size=9)
+    sizes.set(xscale="log", xlim=(1, max(trained.max(), 10) ** 1.6))
+    sizes.set_xticks([])
+    sizes.minorticks_off()
+    for part in axes:
+        part.tick_params(axis="y", length=0)
+    ax.grid(axis="both")
     note = "bars: 95 % interval over seeds" + ("; hollow: stand-in data" if standin.any() else "")
-    ax.set(xlabel=f"trained parameters (logarithmic); {note}", ylabel=f"mean {metric} (stretched towards 1)")
+    ax.set_xlabel(f"mean {metric} (stretched towards 1)\n{note}")
+    sizes.set_xlabel("trained parameters\n(logarithmic)")
+    sizes.spines["bottom"].set_visible(False)
     best = frame.loc[frame["mean"].idxmax()]
     size = f"{best['trainable parameters']:,} trained parameters"
-    _finish(figure, f"Best so far: {best['method']}, {metric} {best['mean']:.3f} with {size}", frame)
-    low, high = frame["low"].fillna(frame["mean"]), frame["high"].fillna(frame["mean"]).clip(upper=1)
-    label_points(ax, x, y, list(frame["method"]), low, high)
-    return figure
+    return _finish(figure, f"Best so far: {best['method']}, {metric} {best['mean']:.3f} with {size}", frame)
 
 
-def label_points(ax: Axes, x: Any, y: Any, texts: Sequence[str], low: Any = None, high: Any = None) -> None:
-    """Write a label beside each point, so that it covers no other label, point or bar (low .. high, where given).
+def label_points(ax: Axes, x: Any, y: Any, texts: Sequence[str]) -> None:
+    """Write a label beside each point, so that it covers no other label and no point.
 
     Call it last, with the limits set: it fixes the layout.
     """
@@ -583,8 +639,8 @@ def label_points(ax: Axes, x: Any, y: Any, texts: Sequence[str], low: Any = None
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     frame = ax.get_window_extent().padded(-5)
-    ends = [ax.transData.transform(np.column_stack([x, y if end is None else end])) for end in (low, high)]
-    taken = [Bbox.from_extents(*(start - 8), *(end + 8)) for start, end in zip(*ends, strict=True)]
+    points = ax.transData.transform(np.column_stack([x, y]))
+    taken = [Bbox.from_extents(*(point - 8), *(point + 8)) for point in points]
     heights = sorted((13 * step for step in range(-8, 9)), key=abs)
     for i in np.argsort(y)[::-1]:
         for dx, dy in ((dx, dy) for dy in heights for dx in (10, -10)):
@@ -633,6 +689,27 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colou
 def _lock(ax: Axes, x: float, y: float) -> None:
     ax.add_patch(Arc((x, y + 0.13), 0.15, 0.22, theta1=0, theta2=180, color=INK, linewidth=2))
     ax.add_patch(Rectangle((x - 0.12, y - 0.06), 0.24, 0.19, color=INK))
+
+
+def ulmfit_diagram() -> Figure:
+    """ULMFiT's three stages as stacks of boxes; what is green is new and begins with random numbers."""
+    figure, ax = _sheet(9, 3.8)
+    stages = {
+        "Stage 1: learn English": ("guess the next word", "general text,\nno labels"),
+        "Stage 2: learn the dialect": ("guess the next word", "messages,\nno labels"),
+        "Stage 3: learn the trade": ("spam or ham?", "100 messages\nwith labels"),
+    }
+    for i, (name, (task, text)) in enumerate(stages.items()):
+        left, top = 0.1 + 3.15 * i, f"{'head' if i == 2 else 'softmax'}: {task}"
+        ax.text(left, 3.55, name, weight="bold", size=10.5)
+        for j, label in enumerate([text, "word vectors", "LSTM layer 1", "LSTM layer 2", top]):
+            new = j and (i == 0 or (i == 2 and j == 4))
+            _box(
+                ax, left, 0.05 + 0.69 * j, 2.4, 0.53, label, "#BFE6D8" if new else "#F2F2F2" if j else "white"
+            )
+            if i and j in (1, 2, 3):
+                _arrow(ax, (left - 0.72, 0.31 + 0.69 * j), (left - 0.03, 0.31 + 0.69 * j))
+    return _finish(figure, "Only the green parts begin with random numbers; all else is handed on")
 
 
 def freeze_diagram(

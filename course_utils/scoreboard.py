@@ -111,17 +111,28 @@ def add(
 
 
 def table(metric: str = "spam F1", *, file: Path | str | None = None) -> pd.DataFrame:
-    """All rows, best mean first: method, mean, low, high, seeds, trainable parameters, seconds, data, scores.
+    """All rows, best mean first: method, mean, low, high, seeds, trainable parameters, seconds, data, scores, lecture.
 
     ``attrs["metric"]`` is what was measured; ``attrs["real"]`` is False where any row comes from stand-in data.
     """
     path = _path(file)
     rows = [
         (row["method"], *interval(list(row["scores"].values())), len(row["scores"]), row["trainable"], row["seconds"],
-         "real" if row["real"] else "stand-in", list(row["scores"].values()))
+         "real" if row["real"] else "stand-in", list(row["scores"].values()), row["lecture"])
         for row in _read(path)
     ]  # fmt: skip
-    columns = ["method", "mean", "low", "high", "seeds", "trainable parameters", "seconds", "data", "scores"]
+    columns = [
+        "method",
+        "mean",
+        "low",
+        "high",
+        "seeds",
+        "trainable parameters",
+        "seconds",
+        "data",
+        "scores",
+        "lecture",
+    ]
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.sort_values(["mean", "method"], ascending=[False, True], ignore_index=True)
     frame.attrs.update(metric=metric, real=bool((frame["data"] == "real").all()))
@@ -129,7 +140,7 @@ def table(metric: str = "spam F1", *, file: Path | str | None = None) -> pd.Data
 
 
 def figure(metric: str = "spam F1", *, file: Path | str | None = None) -> Figure:
-    """The table as a picture: score with its interval against trained parameters (logarithmic).
+    """The table as a picture: every method's score with its interval, and its trained parameters (logarithmic).
 
     Raises:
         ValueError: if the table is empty.
@@ -137,7 +148,7 @@ def figure(metric: str = "spam F1", *, file: Path | str | None = None) -> Figure
     frame = table(metric, file=file)
     if frame.empty:
         raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
-    return plotting.scores_by_size(frame, metric)
+    return plotting.ranking(frame, metric)
 
 
 def _path(file: Path | str | None) -> Path:

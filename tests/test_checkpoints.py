@@ -61,7 +61,8 @@ def test_what_is_saved_comes_back(tmp_path):
     torch.manual_seed(0)
     vocabulary = Vocabulary([["a", "b", "c", "a", "\u2028", "d\u0085"]])
     model = LanguageModel(len(vocabulary) + 2, units=8, layers=2)
-    checkpoints.save_checkpoint(tmp_path / "x", model, {"words": 7, "units": 8, "layers": 2}, vocabulary)
+    checkpoints.save_checkpoint(tmp_path / "x", model, {"words": 7, "units": 8, "layers": 2})
+    vocabulary.write(tmp_path / "x" / "words.txt")
     asset = store.Resolved(
         "x", tmp_path / "x", "course", ("model.safetensors", "config.json", "words.txt"), "", ""
     )

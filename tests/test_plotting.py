@@ -67,6 +67,18 @@ DRAWN = {
     ),
     "window_picture": lambda: plotting.window_picture(["the", "quick", "brown", "fox", "jumps"], [0, 3], 2),
     "bilm_diagram": plotting.bilm_diagram,
+    "pieces_picture": lambda: plotting.pieces_picture(
+        [
+            (
+                ["[CLS]", "un", "##believably", "$5", "[UNK]"] * 3,
+                [101, 4895, 9999, 7, 100] * 3,
+                [(0, 0), *[(3, 17)] * 4] * 3,
+            ),
+            (["a"], [1037], [(0, 1)]),
+        ],
+        "Pieces, in three rows",
+    ),
+    "ulmfit_diagram": plotting.ulmfit_diagram,
     "taxonomy": plotting.taxonomy,
     "course_map": lambda: plotting.course_map(done=["00"]),
 }

@@ -154,7 +154,7 @@ def test_labels_in_the_figure_do_not_overlap():
     assert overlapping_texts(figure) == []
     written = [text.get_text() for text in figure.findobj(Text)]
     assert all(method in written for method, *_ in rows)
-    assert "none" in written  # the strip of methods that train nothing
+    assert " none" in written  # what nothing was trained for
 
 
 @pytest.mark.parametrize("scores", [[0.0], [1.0, 1.0], [0.97]])

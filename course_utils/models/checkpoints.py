@@ -50,11 +50,10 @@ def _load(name: str, build: Callable[..., Model]) -> tuple[Model, Vocabulary]:
     return model.eval(), Vocabulary.read(asset.path("words.txt"))
 
 
-def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any], vocabulary: Vocabulary) -> None:
-    """Write a model's weights in half precision, the arguments that build it, and its words."""
+def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any]) -> None:
+    """Write a model's weights in half precision, and the arguments that build it."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().half().contiguous() for key, value in model.named_parameters()}
     save_file(weights, folder / "model.safetensors")
     (folder / "model.safetensors").chmod(0o644)  # safetensors makes it readable for its owner alone
     (folder / "config.json").write_text(json.dumps(config) + "\n", encoding="utf-8")
-    vocabulary.write(folder / "words.txt")

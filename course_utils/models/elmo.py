@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.models.language_model import log_odds, sampled_loss
+from course_utils.models.language_model import log_odds, sampled_loss, update
 from course_utils.text import Vocabulary, length_bucketed, pad_rows
 
 BOUNDARY, UNKNOWN = 0, 1  # as targets; word i of the vocabulary is i + 2
@@ -201,12 +201,7 @@ def train_bilm(
                 ahead = F.cross_entropy(model.softmax(both.ahead), both.following)
                 back = F.cross_entropy(model.softmax(both.back), both.preceding)
             loss = (ahead + back) / 2
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
+            losses.append(update(model, loss, optimizer, schedule))
             after_step(losses[-1])
     model.eval()
     return losses

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from course_utils.text import EncodedText, Vocabulary
 
@@ -226,6 +228,16 @@ def sampled_loss(output: nn.Linear, states: Tensor, wanted: Tensor, chosen: Tens
     return F.cross_entropy(logits, torch.searchsorted(chosen, wanted))
 
 
+def update(model: nn.Module, loss: Tensor, optimizer: Optimizer, schedule: LambdaLR) -> float:
+    """One step down the gradient, clipped at norm 1; returns the loss as a number."""
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    schedule.step()
+    return loss.item()
+
+
 def train_language_model(
     model: LanguageModel,
     ids: np.ndarray,
@@ -253,7 +265,7 @@ def train_language_model(
     device = model.embedding.weight.device
     steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=device.type != "mps")
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    schedule = LambdaLR(optimizer, lambda step: 1 - step / steps)
     words = model.output.out_features
     counts = torch.bincount(torch.from_numpy(ids), minlength=words)
     odds = log_odds(counts, rows * length, negatives).to(device)
@@ -270,12 +282,7 @@ def train_language_model(
                 loss = sampled_loss(model.output, states, wanted, chosen, odds)
             else:
                 loss = F.cross_entropy(model.output(states), wanted)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
+            losses.append(update(model, loss, optimizer, schedule))
             after_step(losses[-1])
     model.eval()
     return losses

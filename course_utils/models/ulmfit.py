@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from course_utils.models.heads import ClassifierHead, pool_states
-from course_utils.models.language_model import END, LanguageModel, text_batches
+from course_utils.models.language_model import END, LanguageModel, text_batches, update
 from course_utils.text import Vocabulary, pad_rows
 
 BETAS = (0.7, 0.99)  # Adam's, as in the paper's section 4.1: a shorter memory than usual
@@ -129,7 +129,7 @@ def fine_tune_language_model(
     ids: np.ndarray,
     *,
     epochs: int = 1,
-    rate: float = 8e-3,
+    rate: float = 1.6e-2,
     factor: float = 2.6,
     triangular: bool = True,
     rows: int = 32,
@@ -169,7 +169,7 @@ def fine_tune_classifier(
     texts: Sequence[Sequence[int]],
     labels: Tensor,
     *,
-    epochs: int = 6,
+    epochs: int = 3,
     rate: float = 2e-2,
     factor: float = 2.6,
     triangular: bool = True,
@@ -178,7 +178,7 @@ def fine_tune_classifier(
     class_weights: Tensor | None = None,
     seed: int = 0,
 ) -> list[float]:
-    """Stage 3: learn to judge. First the head alone; in each further epoch one more layer below it learns as well.
+    """Stage 3: learn to judge, first the head alone, then layers below it as well (:func:`thawed`).
 
     Args:
         texts: ids of the texts, lists of different lengths.
@@ -201,7 +201,7 @@ def fine_tune_classifier(
     losses: list[float] = []
     model.train()
     for epoch in range(epochs):
-        unfreeze(groups, epoch + 1 if gradual else len(groups))
+        unfreeze(groups, thawed(epoch, len(groups)) if gradual else len(groups))
         for batch in torch.randperm(len(texts)).split(batch_size):
             found, wanted = read_by_length(model, [texts[i] for i in batch]), labels[batch]
             # Divided by the texts, not by their weights: a batch with little spam must not count as much as another.
@@ -211,6 +211,14 @@ def fine_tune_classifier(
     return losses
 
 
+def thawed(epoch: int, groups: int) -> int:
+    """How many groups learn in an epoch, from the head down: 1, then 2, from the third epoch on all of them.
+
+    So the authors' scripts have it; section 3.3 of the paper adds one layer in each epoch.
+    """
+    return groups if epoch > 1 else min(epoch + 1, groups)
+
+
 def unfreeze(groups: Sequence[list[nn.Parameter]], number: int) -> None:
     """Let the last ``number`` of the groups learn, and none of the others."""
     for place, group in enumerate(reversed(groups)):
@@ -218,7 +226,7 @@ def unfreeze(groups: Sequence[list[nn.Parameter]], number: int) -> None:
             parameter.requires_grad_(place < number)
 
 
-def read_by_length(model: TextClassifier, texts: Sequence[Sequence[int]], size: int = 8) -> Tensor:
+def read_by_length(model: TextClassifier, texts: Sequence[Sequence[int]], size: int = 16) -> Tensor:
     """Log-probabilities of the texts, (n, 2), in their order; those of like length are read together, to pad little."""
     lengths = torch.tensor([len(text) for text in texts])
     order, device = lengths.argsort(stable=True), next(model.parameters()).device
@@ -226,16 +234,6 @@ def read_by_length(model: TextClassifier, texts: Sequence[Sequence[int]], size: 
     return torch.cat([model(ids.to(device), mask.to(device)) for ids, mask in parts])[
         order.argsort().to(device)
     ].cpu()
-
-
-def update(model: nn.Module, loss: Tensor, optimizer: torch.optim.Optimizer, schedule: LambdaLR) -> float:
-    """One step down the gradient, clipped at norm 1; returns the loss as a number."""
-    optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    schedule.step()
-    return loss.item()
 
 
 def check_examples(texts: Sequence[Sequence[int]], labels: Tensor) -> None:

@@ -1,0 +1,472 @@
+"""The Transformer: attention, the encoder that looks both ways, the decoder that looks back; a small GPT.
+
+After Vaswani et al. (2017), *Attention is all you need*, arXiv:1706.03762. The encoder is BERT's (Devlin et al. 2019), so that
+weights published for BERT fit; the decoder-only model is built like GPT (Radford et al. 2018).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from course_utils.models.language_model import END, text_batches, update
+from course_utils.text import pad_rows
+
+
+def attention(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Scaled dot-product attention (equation 1): every query takes a weighted mean of the values.
+
+    Args:
+        queries: (..., n, d).
+        keys: (..., m, d).
+        values: (..., m, e).
+        mask: 1 where a query may look, 0 where not; anything that broadcasts to (..., n, m).
+
+    Returns:
+        (..., n, e), and the weights, (..., n, m), which sum to one over m.
+    """
+    scores = queries @ keys.transpose(-2, -1) / queries.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(mask == 0, -torch.inf)
+    weights = scores.softmax(-1)
+    return weights @ values, weights
+
+
+class MultiHeadAttention(nn.Module):
+    """Several attentions side by side, each on its own share of the units (section 3.2.2)."""
+
+    def __init__(self, units: int, heads: int, dropout: float = 0.0):
+        super().__init__()
+        if units % heads:
+            raise ValueError(f"{units} units cannot be shared out evenly among {heads} heads.")
+        self.heads, self.dropout = heads, dropout
+        self.query, self.key, self.value = (nn.Linear(units, units) for _ in range(3))
+        self.output = nn.Linear(units, units)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(batch, n, units) -> (batch, heads, n, units / heads)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, n, units) -> the same; mask (batch or 1, 1, n or 1, n)."""
+        q, k, v = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))
+        # What `attention` computes, in one fused step.
+        allowed = None if mask is None else mask.bool()
+        mixed = F.scaled_dot_product_attention(q, k, v, allowed, self.dropout if self.training else 0.0)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The attention weights, (batch, heads, n, n): who looks at whom."""
+        q, k = self.split(self.query(x)), self.split(self.key(x))
+        return attention(q, k, k, mask)[1]
+
+
+class EncoderBlock(nn.Module):
+    """Attention, then a small network for each position; each adds to its input, and is normalised after (post-norm)."""
+
+    def __init__(self, units: int, heads: int, hidden: int, dropout: float = 0.1):
+        super().__init__()
+        self.attention = MultiHeadAttention(units, heads, dropout)
+        self.attention_norm = nn.LayerNorm(units, eps=1e-12)
+        self.inner, self.outer = nn.Linear(units, hidden), nn.Linear(hidden, units)
+        self.feed_forward_norm = nn.LayerNorm(units, eps=1e-12)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, n, units) -> the same."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        return self.feed_forward_norm(x + self.dropout(self.outer(F.gelu(self.inner(x)))))
+
+
+class Encoder(nn.Module):
+    """BERT's encoder: words, positions and segments are added up, then ``layers`` blocks that look both ways."""
+
+    def __init__(
+        self,
+        words: int,
+        units: int,
+        layers: int,
+        heads: int,
+        hidden: int,
+        positions: int = 512,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.words, self.positions, self.segments = (
+            nn.Embedding(words, units),
+            nn.Embedding(positions, units),
+            nn.Embedding(2, units),
+        )
+        self.norm, self.dropout = nn.LayerNorm(units, eps=1e-12), nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(EncoderBlock(units, heads, hidden, dropout) for _ in range(layers))
+        self.apply(initialise)
+
+    def forward(
+        self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None
+    ) -> list[Tensor]:
+        """All hidden states, from the embeddings to the last layer: layers + 1 tensors (batch, n, units).
+
+        Args:
+            ids: (batch, n).
+            mask: 1 for a token, 0 for padding, (batch, n).
+            segments: 0 for the first text, 1 for the second, (batch, n); by default all 0.
+        """
+        check_length(ids, self.positions.num_embeddings)
+        places = torch.arange(ids.shape[1], device=ids.device)
+        if segments is None:
+            segments = torch.zeros_like(ids)
+        x = self.dropout(self.norm(self.words(ids) + self.positions(places) + self.segments(segments)))
+        states = [x]
+        for block in self.blocks:
+            states.append(block(states[-1], None if mask is None else mask[:, None, None, :]))
+        return states
+
+
+def sinusoids(positions: int, units: int) -> Tensor:
+    """The paper's position vectors, (positions, units): unit 2i is sin(t / 10000^(2i / units)), unit 2i + 1 its cosine."""
+    if units % 2:
+        raise ValueError(f"Sines and cosines come in pairs: {units} units is an odd number.")
+    rates = 10_000 ** (-torch.arange(0, units, 2) / units)
+    angles = torch.arange(positions)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+@torch.inference_mode()
+def attention_maps(model: Encoder, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Who looks at whom, in each layer and head: (layers, batch, heads, n, n); each row sums to one."""
+    allowed = None if mask is None else mask[:, None, None, :]
+    states = model(ids, mask)
+    return torch.stack(
+        [block.attention.weights(x, allowed) for block, x in zip(model.blocks, states, strict=False)]
+    )
+
+
+def check_length(ids: Tensor, longest: int) -> None:
+    """Raise a ValueError unless ids are (batch, n) with n from 1 to ``longest``."""
+    if ids.dim() != 2 or not ids.numel():
+        raise ValueError(f"Ids must be (batch, n), one token or more; these are {tuple(ids.shape)}.")
+    if ids.shape[1] > longest:
+        raise ValueError(
+            f"{ids.shape[1]} tokens, and the model has vectors for {longest} positions only: cut the text."
+        )
+
+
+def initialise(module: nn.Module) -> None:
+    """Small random weights, as BERT and GPT start from."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+
+
+# BERT's names for what our encoder has.
+NAMES = {
+    "embeddings.word_embeddings": "words",
+    "embeddings.position_embeddings": "positions",
+    "embeddings.token_type_embeddings": "segments",
+    "embeddings.LayerNorm": "norm",
+    "encoder.layer.": "blocks.",
+    "attention.self.": "attention.",
+    "attention.output.dense": "attention.output",
+    "attention.output.LayerNorm": "attention_norm",
+    "intermediate.dense": "inner",
+    "output.LayerNorm": "feed_forward_norm",
+    "output.dense": "outer",
+}
+
+
+def load_bert(config: Mapping[str, int], weights: Mapping[str, Tensor]) -> Encoder:
+    """An encoder with weights that were published for BERT (its pooler and heads are left out); dropout off.
+
+    Args:
+        config: what the model's config.json says.
+        weights: by their published names, as safetensors.torch.load_file reads them.
+
+    Raises:
+        ValueError: if a weight is missing, or its shape is not what the config says.
+    """
+    model = Encoder(
+        config["vocab_size"], config["hidden_size"], config["num_hidden_layers"], config["num_attention_heads"],
+        config["intermediate_size"], config["max_position_embeddings"],
+    )  # fmt: skip
+    state = {}
+    for name, value in weights.items():
+        ours = name.removeprefix("bert.")
+        for theirs, replacement in NAMES.items():
+            ours = ours.replace(theirs, replacement)
+        state[ours] = value
+    expected = model.state_dict()
+    missing = [name for name in expected if name not in state]
+    if missing:
+        raise ValueError(
+            f"These are no weights of BERT: {len(missing)} of {len(expected)} are missing, the first {missing[0]!r}."
+        )
+    for name, value in expected.items():
+        if state[name].shape != value.shape:
+            raise ValueError(
+                f"{name} is {tuple(state[name].shape)}, and by the config it should be {tuple(value.shape)}: "
+                "do config and weights belong together?"
+            )
+    model.load_state_dict({name: state[name] for name in expected})
+    return model.eval()
+
+
+class DecoderBlock(nn.Module):
+    """As the encoder's, but a position sees itself and those before it only; normalised before each step (pre-norm: GPT-2)."""
+
+    def __init__(self, units: int, heads: int, dropout: float = 0.1):
+        super().__init__()
+        self.attention_norm, self.feed_forward_norm = nn.LayerNorm(units), nn.LayerNorm(units)
+        self.attention = MultiHeadAttention(units, heads, dropout)
+        self.inner, self.outer = nn.Linear(units, 4 * units), nn.Linear(4 * units, units)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, n, units) -> the same."""
+        back = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        x = x + self.dropout(self.attention(self.attention_norm(x), back))
+        return x + self.dropout(self.outer(F.gelu(self.inner(self.feed_forward_norm(x)))))
+
+
+class GPT(nn.Module):
+    """A decoder-only language model: embeddings, ``layers`` decoder blocks, a softmax that shares the embedding's weight."""
+
+    def __init__(
+        self,
+        words: int,
+        units: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        positions: int = 128,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.words, self.positions = nn.Embedding(words, units), nn.Embedding(positions, units)
+        self.blocks = nn.ModuleList(DecoderBlock(units, heads, dropout) for _ in range(layers))
+        self.norm, self.dropout = nn.LayerNorm(units), nn.Dropout(dropout)
+        self.apply(initialise)
+        nn.init.normal_(
+            self.words.weight, std=units**-0.5
+        )  # as lecture 03's; with 0.02 it starts far more slowly
+
+    def states(self, ids: Tensor) -> Tensor:
+        """(batch, n) -> (batch, n, units)."""
+        check_length(ids, self.positions.num_embeddings)
+        x = self.dropout(self.words(ids) + self.positions.weight[: ids.shape[1]])
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(batch, n) -> logits of the next token after each, (batch, n, words)."""
+        return self.states(ids) @ self.words.weight.T
+
+
+def rise_and_fall(steps: int, rise: float = 0.1) -> Callable[[int], float]:
+    """The share of the highest rate at each step: up in a straight line for a share of the steps, then down to 0."""
+    top = max(1, int(rise * steps))
+    return lambda step: min((step + 1) / top, (steps - step) / max(1, steps - top))
+
+
+def train_gpt(
+    model: GPT,
+    ids: np.ndarray,
+    *,
+    epochs: int = 1,
+    rows: int = 16,
+    length: int = 32,
+    rate: float = 3e-3,
+    seed: int = 0,
+    after_step: Callable[[float], object] = lambda loss: None,
+) -> list[float]:
+    """Learn to guess the next token of a text, at all places of a chunk at once.
+
+    Args:
+        ids: the text, (n,).
+        epochs: passes over it.
+        rows, length: the chunks are those of :func:`text_batches`; nothing is carried from one to the next.
+        rate: the highest learning rate; see :func:`rise_and_fall`.
+        seed: of the dropout.
+        after_step: is given each step's loss, the mean negative log-likelihood; all are returned.
+    """
+    torch.manual_seed(seed)
+    device = model.words.weight.device
+    steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
+    optimizer = torch.optim.AdamW(model.parameters(), rate, (0.9, 0.98), fused=device.type != "mps")
+    schedule = LambdaLR(optimizer, rise_and_fall(steps))
+    losses: list[float] = []
+    model.train()
+    for _ in range(epochs):
+        for inputs, targets in text_batches(ids, rows, length):
+            logits = model(inputs.to(device))
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.to(device).flatten())
+            losses.append(update(model, loss, optimizer, schedule))
+            after_step(losses[-1])
+    model.eval()
+    return losses
+
+
+@torch.inference_mode()
+def log_probabilities(model: GPT, ids: np.ndarray, length: int = 64, rows: int = 16) -> np.ndarray:
+    """The natural logarithm of the probability of every token of a text, (n,), dropout off.
+
+    Windows of ``length`` tokens overlap by half, and only the new half counts: so each token, but for the first ones, is
+    guessed from half a window at least.
+    """
+    model.eval()
+    device, half, n = model.words.weight.device, length // 2, len(ids)
+    text = torch.tensor(np.concatenate([np.full(half + 1, END), ids, np.full(-n % half, END)]))
+    windows = text.unfold(0, 2 * half + 1, half)
+    parts: list[Tensor] = []
+    for some in windows.split(rows):
+        logits = model(some[:, :-1].to(device))[:, half:].log_softmax(-1)
+        parts.append(logits.gather(2, some[:, half + 1 :, None].to(device)).double().cpu().flatten())
+    return torch.cat(parts).numpy()[:n]
+
+
+@torch.inference_mode()
+def sample(
+    model: GPT,
+    ids: Sequence[int],
+    length: int,
+    *,
+    temperature: float = 1.0,
+    never: Sequence[int] = (),
+    seed: int = 0,
+) -> list[int]:
+    """Go on with a text, token by token, until END comes or it has ``length`` tokens; ``never`` are not drawn."""
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    written, longest = list(ids), model.positions.num_embeddings
+    while len(written) < length:
+        seen = torch.tensor([written[-longest:]], device=model.words.weight.device)
+        scores = model(seen)[0, -1].double().cpu() / temperature
+        scores[list(never)] = -torch.inf
+        written.append(int(torch.multinomial(scores.softmax(0), 1, generator=generator)))
+        if written[-1] == END:
+            break
+    return written
+
+
+# What a task's input is made of besides words (Radford et al. 2018, section 3.3): ids counted from the end of the vocabulary.
+TASK_TOKENS = ["<start>", "<delimiter>", "<extract>"]
+
+
+def task_input(words: int, *texts: Sequence[int]) -> list[int]:
+    """One text, or several in order, as the ids that a fine-tuned GPT reads: start, text, delimiter, text ..., extract.
+
+    Args:
+        words: V without the three tokens of :data:`TASK_TOKENS`, whose ids follow: V, V + 1, V + 2.
+        texts: ids of words.
+    """
+    if not texts:
+        raise ValueError("There is no text to read.")
+    start, delimiter, extract = range(words, words + len(TASK_TOKENS))
+    ids = [start]
+    for number, text in enumerate(texts):
+        ids += [delimiter] * (number > 0) + list(text)
+    return [*ids, extract]
+
+
+def transfer_words(model: GPT, old: Sequence[str], new: Sequence[str]) -> GPT:
+    """The model with another vocabulary: known words keep their row, others start from the mean, as in lecture 05.
+
+    Args:
+        model: read-only; the result shares nothing with it.
+        old, new: words by their ids, the special ones included. In the result, those of TASK_TOKENS follow, with random rows.
+    """
+    table = model.words.weight.detach()
+    if len(old) != len(table):
+        raise ValueError(f"The model has {len(table)} words, and the list of old ones {len(old)}.")
+    row = {word: i for i, word in enumerate(old)}
+    middle = table.mean(0)
+    rows = [table[row[word]] if word in row else middle for word in new]
+    fresh = torch.randn(len(TASK_TOKENS), table.shape[1]).to(table) * table.std()
+    result = copy.deepcopy(model)
+    result.words = nn.Embedding.from_pretrained(torch.stack([*rows, *fresh]), freeze=False)
+    return result
+
+
+class GPTClassifier(nn.Module):
+    """A GPT that judges: a linear layer on the state at the last token, which has read everything before it."""
+
+    def __init__(self, gpt: GPT, classes: int = 2):
+        super().__init__()
+        self.gpt, self.head = copy.deepcopy(gpt), nn.Linear(gpt.words.embedding_dim, classes)
+        initialise(self.head)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, n), and the number of tokens of each, (batch,) -> logits of the classes, and those of the next tokens.
+
+        No mask: padding stands after the text, and nothing looks ahead.
+        """
+        states = self.gpt.states(ids)
+        extract = states[torch.arange(len(ids), device=ids.device), lengths - 1]
+        return self.head(self.gpt.dropout(extract)), states @ self.gpt.words.weight.T
+
+
+def fine_tune(
+    model: GPTClassifier,
+    texts: Sequence[Sequence[int]],
+    labels: Tensor,
+    *,
+    epochs: int = 3,
+    rate: float = 1e-3,
+    batch_size: int = 16,
+    auxiliary: float = 0.5,
+    class_weights: Tensor | None = None,
+    seed: int = 0,
+) -> list[float]:
+    """Learn a task, and go on guessing the next word all along: loss = task + auxiliary x language model (equation 5).
+
+    Args:
+        texts: ids as :func:`task_input` makes them.
+        labels: (n,).
+        rate: the highest learning rate, for all layers; see :func:`rise_and_fall`.
+        auxiliary: the weight of the second loss; 0: only the task counts.
+        class_weights: one for each class.
+        seed: of the order and the dropout.
+
+    Returns:
+        Each step's loss of the task.
+    """
+    if not len(texts) or len(texts) != len(labels):
+        raise ValueError(f"One label for each text, please: {len(texts)} texts, {len(labels)} labels.")
+    torch.manual_seed(seed)
+    device = model.head.weight.device
+    optimizer = torch.optim.AdamW(model.parameters(), rate, (0.9, 0.98), fused=device.type != "mps")
+    schedule = LambdaLR(optimizer, rise_and_fall(epochs * -(-len(texts) // batch_size)))
+    weights = class_weights if class_weights is None else class_weights.to(device)
+    losses: list[float] = []
+    model.train()
+    for _ in range(epochs):
+        for batch in torch.randperm(len(texts)).split(batch_size):
+            ids, mask = (part.to(device) for part in pad_rows([texts[i] for i in batch]))
+            verdicts, guesses = model(ids, mask.sum(1))
+            task = F.cross_entropy(verdicts, labels[batch].to(device), weights)
+            following = mask[:, 1:].bool()
+            words = F.cross_entropy(guesses[:, :-1][following], ids[:, 1:][following]) if auxiliary else 0.0
+            update(model, task + auxiliary * words, optimizer, schedule)
+            losses.append(task.item())
+    model.eval()
+    return losses
+
+
+@torch.inference_mode()
+def judge(model: GPTClassifier, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.ndarray:
+    """The probability of each class for each text, (n, classes); texts of like length are read together."""
+    model.eval()
+    device, order = model.head.weight.device, np.argsort([len(text) for text in texts], kind="stable")
+    parts = []
+    for batch in torch.from_numpy(order).split(batch_size):
+        ids, mask = (part.to(device) for part in pad_rows([texts[i] for i in batch]))
+        parts.append(model(ids, mask.sum(1))[0].softmax(1).cpu())
+    return torch.cat(parts).numpy()[np.argsort(order)]

@@ -1,0 +1,36 @@
+"""Independent pieces of work side by side, such as a training run for each seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import torch
+from joblib import Parallel, delayed, parallel_config
+from tqdm.auto import tqdm
+
+from course_utils.session import has_accelerator, show_progress
+
+Result = TypeVar("Result")
+
+
+def side_by_side(function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]]) -> list[Result]:
+    """``function(*task)`` for every task; the results in the order of the tasks.
+
+    A small network keeps one core busy and cannot use a second. So on a CPU each core gets a process of its own, with one
+    thread; where there is an accelerator, or one thread only, the tasks are done one after the other. What a task draws from
+    its own seed is the same either way, but nothing that it changes in memory comes back: only its result does.
+
+    Raises:
+        What ``function`` raises, as soon as it does.
+    """
+    tasks = list(tasks)
+    jobs = 1 if has_accelerator() else max(1, min(torch.get_num_threads(), len(tasks)))
+    threads = {} if jobs == 1 else {"inner_max_num_threads": 1}
+    bar = tqdm(total=len(tasks), desc="runs", delay=2, leave=False, disable=not show_progress())
+    results = []
+    with bar, parallel_config("loky" if jobs > 1 else "sequential", n_jobs=jobs, **threads):
+        for result in Parallel(return_as="generator")(delayed(function)(*task) for task in tasks):
+            results.append(result)
+            bar.update()
+    return results
