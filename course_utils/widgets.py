@@ -15,6 +15,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import pandas as pd
+from tokenizers import Tokenizer
 
 from course_utils import plotting
 from course_utils.session import show_progress
@@ -237,6 +238,22 @@ def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had
     )
 
 
+def blank_explorer(fill: Callable[[str], Sequence[Sequence[tuple[str, float]]]], text: str) -> None:
+    """Fill in the blanks of a text: ``fill`` gives the likeliest pieces, with probabilities, for each [MASK]."""
+    show_widget(
+        ask_panel({"text": text}, lambda asked: note(blanks_markup(fill(asked))), "Fill in"),
+        "Run this cell in a notebook to type a text with [MASK] and see what the model puts there.",
+    )
+
+
+def blanks_markup(guesses: Sequence[Sequence[tuple[str, float]]]) -> str:
+    """The guesses for each blank, one below the other."""
+    return "<br><br>".join(
+        (f"<b>blank {place}</b><br>" if len(guesses) > 1 else "") + _ranking(some)
+        for place, some in enumerate(guesses, start=1)
+    )
+
+
 def training_explorer(train: Callable[[int], Any], look: Callable[[], str], most: int = 10) -> None:
     """A slider and a button: train for some more epochs, then see once more what ``look()`` says.
 
@@ -320,3 +337,132 @@ def describe(text: str) -> str:
         f"{counts}, {new} different. A model never sees the sentence, only numbers made from such pieces: how to make "
         "those numbers so that what was learned from other texts helps with this one is what the course is about."
     )
+
+
+def pieces_explorer(tokenizer: Tokenizer, text: str) -> None:
+    """Type a text, see its pieces in colour, each with its id and the characters that it covers."""
+    encoding = tokenizer.encode(text)
+    rows = [(encoding.tokens, encoding.ids, encoding.offsets)]
+    pieces = " ".join(encoding.tokens)
+    plotting.show(
+        plotting.pieces_picture(rows, f"{pieces_summary(tokenizer, text)}: piece, id, characters"),
+        f"Boxes in a row for the text {text!r}, each with a piece, its id and the characters covered: {pieces}.",
+    )
+    show_widget(
+        pieces_panel(tokenizer, text),
+        f"Run this cell in a notebook to type a text of your own. So far: {pieces}",
+    )
+
+
+def pieces_panel(tokenizer: Tokenizer, text: str = "") -> ipw.VBox:
+    """The widget of :func:`pieces_explorer`: it answers while you type."""
+    entry = ipw.Textarea(
+        value=text,
+        description="text",
+        placeholder="Type a text",
+        rows=2,
+        layout=ipw.Layout(width="560px", max_width="100%"),
+    )
+    shown = ipw.HTML(pieces_markup(tokenizer, text))
+    entry.observe(
+        lambda change: setattr(shown, "value", pieces_markup(tokenizer, change["new"])), names="value"
+    )
+    return ipw.VBox([entry, shown])
+
+
+def pieces_summary(tokenizer: Tokenizer, text: str) -> str:
+    """How many characters, words and pieces; what became [UNK] is mentioned."""
+    tokens = tokenizer.encode(text, add_special_tokens=False).tokens
+    counts = [(len(text), "character"), (len(text.split()), "word"), (len(tokens), "piece")]
+    said = ", ".join(f"{n:,} {name}{'s' * (n != 1)}" for n, name in counts)
+    return said + (f", {tokens.count('[UNK]')} of them [UNK]" if "[UNK]" in tokens else "")
+
+
+def pieces_markup(tokenizer: Tokenizer, text: str) -> str:
+    """The pieces of a text as HTML: coloured boxes that say piece, id and characters in words, too."""
+    if not text.strip():
+        return note("There is nothing to cut yet: type a text.")
+    if len(text) > LONGEST:
+        return note(f"Please keep it under {LONGEST:,} characters: this has {len(text):,}.")
+    encoding = tokenizer.encode(text)
+    boxes = []
+    for piece, number, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True):
+        kind = plotting.piece_kind(piece)
+        covered = f"{start}–{end} “{html.escape(text[start:end])}”" if end > start else "no text"
+        border = "2px dashed #222222" if kind == "unknown" else "1px solid #6E6E6E"
+        boxes.append(
+            f'<span style="display:inline-block;margin:2px;padding:3px 6px;border:{border};border-radius:5px;color:#222222;'
+            f'background:{plotting.PIECES[kind][0]};text-align:center;line-height:1.35"><b>{html.escape(piece)}</b><br>'
+            f"{number}<br><small>{covered}</small></span>"
+        )
+    return note(f"{pieces_summary(tokenizer, text)}; piece, id, characters from–to") + "".join(boxes)
+
+
+def attention_explorer(
+    look: Callable[[str], tuple[Sequence[str], np.ndarray]], sentence: str, *, layer: int = 1, head: int = 1
+) -> None:
+    """Sliders for layer and head, and a sentence of one's own: who looks at whom.
+
+    Args:
+        look: from a sentence to its n tokens and all attention weights, (layers, heads, n, n).
+        sentence: what is read at first.
+        layer, head: where the sliders start, from 1.
+    """
+    panel = attention_panel(look, sentence, layer=layer, head=head)
+    tokens, maps = look(sentence)
+    strongest = strongest_looks(tokens, maps[layer - 1, head - 1])
+    show_widget(
+        panel,
+        f"Run this cell in a notebook to choose layer, head and sentence. Layer {layer}, head {head}: {strongest}.",
+    )
+
+
+def strongest_looks(tokens: Sequence[str], weights: np.ndarray, count: int = 3) -> str:
+    """The largest weights of a head (n, n) in words, special tokens left out."""
+    words = [i for i, token in enumerate(tokens) if not (token.startswith("[") and token.endswith("]"))]
+    pairs = sorted((-weights[i, j], i, j) for i in words for j in words)[:count]
+    return ", ".join(f"{tokens[i]} looks at {tokens[j]}" for _, i, j in pairs) or "no words"
+
+
+def attention_panel(
+    look: Callable[[str], tuple[Sequence[str], np.ndarray]],
+    sentence: str,
+    *,
+    layer: int = 1,
+    head: int = 1,
+    longest: int = 40,
+) -> ipw.VBox:
+    """The widget of :func:`attention_explorer`: sentence, two sliders, a line of text and a picture."""
+    tokens, maps = look(sentence)
+    entry = ipw.Text(
+        value=sentence, description="sentence", continuous_update=False,
+        layout=ipw.Layout(width="560px", max_width="100%"),
+    )  # fmt: skip
+    layers = ipw.IntSlider(value=layer, min=1, max=len(maps), description="layer", continuous_update=False)
+    heads = ipw.IntSlider(value=head, min=1, max=maps.shape[1], description="head", continuous_update=False)
+    text, picture = ipw.HTML(), ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
+    known = {sentence: (tokens, maps)}  # a sentence is read once, whatever the sliders do
+
+    def redraw(_: Any = None) -> None:
+        asked = " ".join(entry.value.split())
+        if not asked:
+            text.value, picture.value = note("There is nothing to look at yet: type a sentence."), b""
+            return
+        if asked not in known:
+            known.clear()
+            known[asked] = look(asked)
+        tokens, maps = known[asked]
+        if len(tokens) > longest:
+            text.value = note(f"{len(tokens)} tokens are too many for a picture: {longest} at most, please.")
+            picture.value = b""
+            return
+        weights = maps[layers.value - 1, heads.value - 1]
+        frame = pd.DataFrame(weights, index=tokens, columns=tokens)
+        title = f"Layer {layers.value}, head {heads.value}: who looks (rows) at whom (columns)"
+        picture.value = plotting.png(plotting.heatmap(frame, title, "weight", numbers=False, limit=1))
+        text.value = note(f"Strongest between words: {html.escape(strongest_looks(tokens, weights))}.")
+
+    for control in (entry, layers, heads):
+        control.observe(redraw, names="value")
+    redraw()
+    return ipw.VBox([entry, layers, heads, text, picture])

@@ -64,3 +64,21 @@ def test_language_models_prints_one_line_of_json_with_the_promised_ratios():
         assert all(1 < value < 600 for value in found.values()), name
         assert ("backwards" in found) == ("biLM" in name)
     assert all(1 < value < 300 for value in line["perplexity_trigram"].values())
+
+
+def test_pretraining_prints_one_line_of_json_with_the_promised_ratios():
+    command = [sys.executable, str(ROOT / "benchmarks" / "pretraining.py"), "--json", "--tokens", "3000",
+               "--words", "400", "--units", "8", "--layers", "1", "--seeds", "1"]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+        env=os.environ | {"COURSE_PROFILE": "ci"},
+    )
+    line = json.loads(done.stdout)
+    assert {"ratio_vs_trainer", "ratio_vs_textbook", "loss_ours", "loss_trainer"} <= set(line)
+    for name in ("ours", "trainer", "textbook"):
+        # Three thousand pieces teach next to nothing: all are near a guess among 400.
+        assert 4 < line[f"loss_{name}"] < 7 and 0.5 < line[f"loss_follows_{name}"] < 1

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_utils.models import bert
 from course_utils.models.bert import (
     CLS,
     MASK,
@@ -16,6 +17,7 @@ from course_utils.models.bert import (
     SEP,
     SPECIAL,
     UNKNOWN,
+    BertClassifier,
     BertForPreTraining,
     Pairs,
     Source,
@@ -299,3 +301,48 @@ def test_a_tokenizer_learns_pieces_and_puts_the_special_ones_first():
     assert UNKNOWN in found.ids and set(found.type_ids) == {0, 1}
     assert tokenizer.encode("THE BOOK").ids == tokenizer.encode("the book").ids
     assert tokenizer.decode(tokenizer.encode("the longest reader").ids) == "the longest reader"
+
+
+# ---- what it is used for
+
+
+def test_the_classifier_starts_from_a_copy_and_everything_learns():
+    pretrained = small()
+    before = [p.clone() for p in pretrained.parameters()]
+    judge = BertClassifier(pretrained)
+    ids = batch().ids
+    mask = torch.ones_like(ids)
+    logs = judge(ids, mask)
+    assert logs.shape == (16, 2) and torch.allclose(logs.exp().sum(1), torch.ones(16))
+    F.nll_loss(logs, torch.arange(16) % 2).backward()
+    unused = {"encoder.segments.weight"}  # a single text has one segment, so only its row moves
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0 for n, p in judge.named_parameters() if n not in unused
+    )
+    torch.optim.SGD(judge.parameters(), 1.0).step()
+    assert all(torch.equal(a, b) for a, b in zip(before, pretrained.parameters(), strict=True))
+
+
+def test_the_classifier_does_not_see_padding():
+    judge = BertClassifier(small()).eval()
+    ids = batch().ids
+    longer, mask = F.pad(ids, (0, 7), value=9), F.pad(torch.ones_like(ids), (0, 7))
+    assert torch.allclose(judge(ids, torch.ones_like(ids)), judge(longer, mask), atol=1e-5)
+
+
+def test_blanks_are_filled_in_with_probabilities():
+    tokenizer = train_tokenizer(["one two three four five"] * 30, 60)
+    torch.manual_seed(0)
+    model = BertForPreTraining(tokenizer.get_vocab_size(), units=16, layers=1, heads=2, positions=12)
+    found = bert.fill_in_the_blank(model, tokenizer, "One [MASK] three [MASK]", count=4)
+    assert len(found) == 2 and all(len(some) == 4 for some in found)
+    for some in found:
+        assert [p for _, p in some] == sorted((p for _, p in some), reverse=True) and sum(
+            p for _, p in some
+        ) <= 1
+        assert all(tokenizer.token_to_id(piece) is not None for piece, _ in some)
+    assert found == bert.fill_in_the_blank(model, tokenizer, "One [MASK] three [MASK]", count=4)
+    with pytest.raises(ValueError, match="in capitals and brackets"):
+        bert.fill_in_the_blank(model, tokenizer, "one mask three")
+    with pytest.raises(ValueError, match="reads 12 at most"):
+        bert.fill_in_the_blank(model, tokenizer, "[MASK]" + " one" * 12)

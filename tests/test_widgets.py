@@ -241,3 +241,107 @@ def test_a_live_curve_is_drawn_only_where_somebody_watches(displayed, monkeypatc
     add(3.0)
     add(2.0)
     assert len(displayed) == (profile != "ci")
+
+
+@pytest.fixture(scope="module")
+def bert():
+    from tokenizers import Tokenizer
+
+    from course_utils.assets import resolve
+
+    tokenizer = Tokenizer.from_file(str(resolve("minilm", profile="ci").path("tokenizer.json")))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def test_pieces_are_shown_with_ids_and_characters_while_one_types(bert):
+    entry, shown = widgets.pieces_panel(bert, "a tutorial").children
+    assert re.findall(r"<b>([^<]+)</b><br>(\d+)", shown.value) == [
+        ("[CLS]", "101"), ("a", "1037"), ("tutor", "14924"), ("##ial", "4818"), ("[SEP]", "102"),
+    ]  # fmt: skip
+    said = plain(shown.value)
+    assert "10 characters, 2 words, 3 pieces" in said
+    assert "2–7 “tutor”" in said and "7–10 “ial”" in said and said.count("no text") == 2
+    entry.value = "hi 🙂"
+    said = plain(shown.value)
+    assert "4 characters, 2 words, 2 pieces, 1 of them [UNK]" in said and "3–4 “🙂”" in said
+    assert "tutor" not in said
+
+
+def test_the_kinds_of_pieces_differ_in_more_than_colour(bert):
+    shown = widgets.pieces_markup(bert, "tutorial 🙂")
+    boxes = {re.search(r"<b>([^<]+)</b>", box)[1]: box for box in shown.split("<span")[1:]}
+    colours = {name: re.search(r"background:(#\w+)", box)[1] for name, box in boxes.items()}
+    assert len({colours[name] for name in ("[CLS]", "tutor", "##ial", "[UNK]")}) == 4
+    assert [name for name, box in boxes.items() if "dashed" in box] == ["[UNK]"]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [("", "type a text"), (" \n ", "type a text"), ("a" * 5000, "this has 5,000")]
+)
+def test_empty_and_long_texts_are_answered_in_words(bert, text, answer):
+    shown = widgets.pieces_markup(bert, text)
+    assert answer in shown and "<span" not in shown
+
+
+def test_text_typed_for_the_tokenizer_is_never_run_as_markup(bert):
+    shown = widgets.pieces_markup(bert, "<script>alert(1)</script>")
+    assert "<script>" not in shown and "<b>&lt;</b>" in shown
+
+
+def test_the_pieces_come_as_a_figure_first(bert, displayed):
+    widgets.pieces_explorer(bert, "a tutorial")
+    (_, options), (widget, _) = displayed
+    assert "[CLS] a tutor ##ial [SEP]" in options["metadata"]["image/png"]["alt"]
+    assert widget["text/plain"].endswith("So far: [CLS] a tutor ##ial [SEP]")
+
+
+def looked_at(sentence):
+    """Words as tokens; head 2 of layer 2 looks at the first word, all others at themselves."""
+    tokens = ["[CLS]", *sentence.split(), "[SEP]"]
+    maps = np.tile(np.eye(len(tokens)), (2, 3, 1, 1))
+    maps[1, 1] = 0
+    maps[1, 1, :, 1] = 1
+    return tokens, maps
+
+
+def test_the_attention_explorer_follows_sliders_and_sentence():
+    entry, layer, head, text, picture = widgets.attention_panel(looked_at, "dogs bark").children
+    assert (layer.max, head.max) == (2, 3) and "dogs looks at dogs" in plain(text.value)
+    first = bytes(picture.value)
+    layer.value, head.value = 2, 2
+    assert "bark looks at dogs" in plain(text.value) and bytes(picture.value) != first
+    entry.value = "cats <b> purr"
+    assert "looks at cats" in plain(text.value) and "<b> looks" not in text.value
+    entry.value = "   "
+    assert "type a sentence" in plain(text.value) and not bytes(picture.value)
+    entry.value = "word " * 60
+    assert "62 tokens are too many" in plain(text.value) and not bytes(picture.value)
+    entry.value = "dogs bark"
+    assert "bark looks at dogs" in plain(text.value) and bytes(picture.value).startswith(b"\x89PNG")
+
+
+def test_a_sentence_is_read_once_whatever_the_sliders_do():
+    read = []
+
+    def look(sentence):
+        read.append(sentence)
+        return looked_at(sentence)
+
+    _, layer, head, *_ = widgets.attention_panel(look, "dogs bark").children
+    layer.value, head.value = 2, 3
+    assert read == ["dogs bark"]
+
+
+def test_the_attention_explorer_says_in_words_what_it_starts_with(displayed):
+    widgets.attention_explorer(looked_at, "dogs bark", layer=2, head=2)
+    said = displayed[-1][0]["text/plain"]
+    assert "Layer 2, head 2" in said and "bark looks at dogs" in said
+
+
+def test_blanks_are_listed_with_their_probabilities():
+    one = widgets.blanks_markup([[("house", 0.5), ("<b>", 0.25)]])
+    assert "0.50" in one and "house" in one and "&lt;b&gt;" in one and "blank" not in one
+    two = widgets.blanks_markup([[("a", 0.5)], [("b", 0.5)]])
+    assert "blank 1" in two and "blank 2" in two

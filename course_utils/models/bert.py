@@ -5,6 +5,7 @@ After Devlin et al. (2019), *BERT: pre-training of deep bidirectional transforme
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -96,6 +97,24 @@ class BertForPreTraining(nn.Module):
         """(batch, n) each -> logits at the chosen places *only*, (m, V), and for each pair, (batch, 2)."""
         last = self.encoder(ids, mask, segments)[-1]
         return self.fill_in(last[chosen]), self.judge(last[:, 0])
+
+
+class BertClassifier(nn.Module):
+    """A pre-trained BERT under a new head: one layer on what the pooler makes of [CLS] (section 3.2, figure 4).
+
+    Encoder and pooler are copied, so one pre-training can start many classifiers.
+    """
+
+    def __init__(self, pretrained: BertForPreTraining, classes: int = 2, dropout: float = 0.1):
+        super().__init__()
+        self.encoder, self.pooler = copy.deepcopy(pretrained.encoder), copy.deepcopy(pretrained.pooler)
+        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(self.pooler.out_features, classes)
+        initialise(self.head)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(batch, n) twice -> log-probabilities (batch, classes)."""
+        first = self.encoder(input_ids, attention_mask)[-1][:, 0]
+        return self.head(self.dropout(torch.tanh(self.pooler(first)))).log_softmax(-1)
 
 
 class Source(NamedTuple):
@@ -235,6 +254,28 @@ def pretrain(
         after_step(*losses[-1])
     model.eval()
     return np.array(losses)
+
+
+@torch.inference_mode()
+def fill_in_the_blank(model: BertForPreTraining, tokenizer: Tokenizer, text: str, count: int = 5) -> list[list[tuple[str, float]]]:
+    """The likeliest pieces for every [MASK] in a text, each with its probability.
+
+    Raises:
+        ValueError: if the text has no [MASK], or more pieces than the model has positions.
+    """
+    ids = torch.tensor([tokenizer.encode(text).ids], device=model.bias.device)
+    blank = ids == MASK
+    if not blank.any():
+        raise ValueError("Put [MASK], in capitals and brackets, where a word is to be guessed.")
+    most = model.encoder.positions.num_embeddings
+    if ids.shape[1] > most:
+        raise ValueError(f"The text has {ids.shape[1]} pieces, and this model reads {most} at most. Shorten it.")
+    model.eval()
+    guesses = model.fill_in(model.encoder(ids)[-1][blank]).softmax(-1).topk(count)
+    return [
+        [(tokenizer.id_to_token(int(i)), float(p)) for p, i in zip(*both, strict=True)]
+        for both in zip(guesses.values, guesses.indices, strict=True)
+    ]
 
 
 @torch.inference_mode()

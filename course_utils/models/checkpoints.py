@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import nn
 
-from course_utils.assets import resolve
+from course_utils.assets import Resolved, resolve
+from course_utils.models.bert import BertForPreTraining
 from course_utils.models.elmo import BiLM
 from course_utils.models.language_model import LanguageModel
 from course_utils.text import Vocabulary
@@ -37,8 +39,22 @@ def load_language_model() -> tuple[LanguageModel, Vocabulary]:
     return _load("language-model", LanguageModel)
 
 
+def load_bert_mini() -> tuple[BertForPreTraining, Tokenizer]:
+    """The small BERT of lecture 08 with both heads of its pre-training, and its WordPiece tokenizer; dropout off.
+
+    Raises:
+        course_utils.assets.AssetError: if a file is missing or is not the one that was published.
+    """
+    asset = resolve("bert-mini")
+    return _model(asset, BertForPreTraining), Tokenizer.from_file(str(asset.path("tokenizer.json")))
+
+
 def _load(name: str, build: Callable[..., Model]) -> tuple[Model, Vocabulary]:
     asset = resolve(name)
+    return _model(asset, build), Vocabulary.read(asset.path("words.txt"))
+
+
+def _model(asset: Resolved, build: Callable[..., Model]) -> Model:
     model = build(**json.loads(asset.path("config.json").read_text(encoding="utf-8")))
     weights = load_file(asset.path("model.safetensors"))
     with torch.no_grad():
@@ -47,7 +63,7 @@ def _load(name: str, build: Callable[..., Model]) -> tuple[Model, Vocabulary]:
             parameter,
         ) in model.named_parameters():  # a tied weight is named once, in memory as in the file
             parameter.copy_(weights[key])  # float16 to float32
-    return model.eval(), Vocabulary.read(asset.path("words.txt"))
+    return model.eval()
 
 
 def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any]) -> None:
