@@ -257,7 +257,9 @@ def pretrain(
 
 
 @torch.inference_mode()
-def fill_in_the_blank(model: BertForPreTraining, tokenizer: Tokenizer, text: str, count: int = 5) -> list[list[tuple[str, float]]]:
+def fill_in_the_blank(
+    model: BertForPreTraining, tokenizer: Tokenizer, text: str, count: int = 5
+) -> list[list[tuple[str, float]]]:
     """The likeliest pieces for every [MASK] in a text, each with its probability.
 
     Raises:
@@ -269,7 +271,9 @@ def fill_in_the_blank(model: BertForPreTraining, tokenizer: Tokenizer, text: str
         raise ValueError("Put [MASK], in capitals and brackets, where a word is to be guessed.")
     most = model.encoder.positions.num_embeddings
     if ids.shape[1] > most:
-        raise ValueError(f"The text has {ids.shape[1]} pieces, and this model reads {most} at most. Shorten it.")
+        raise ValueError(
+            f"The text has {ids.shape[1]} pieces, and this model reads {most} at most. Shorten it."
+        )
     model.eval()
     guesses = model.fill_in(model.encoder(ids)[-1][blank]).softmax(-1).topk(count)
     return [
