@@ -7,11 +7,16 @@ import torch
 
 from course_utils.assets import AssetError, registry, store
 from course_utils.models import checkpoints
+from course_utils.models.bert import fill_in_the_blank
 from course_utils.models.language_model import LanguageModel
 from course_utils.session import data_folder
 from course_utils.text import Vocabulary
 
-LOADERS = {"elmo": checkpoints.load_elmo, "language-model": checkpoints.load_language_model}
+LOADERS = {
+    "elmo": checkpoints.load_elmo,
+    "language-model": checkpoints.load_language_model,
+    "bert-mini": checkpoints.load_bert_mini,
+}
 
 
 @pytest.fixture
@@ -27,8 +32,11 @@ def copied(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", LOADERS)
 def test_checkpoints_load(name):
     model, vocabulary = LOADERS[name]()
-    words = getattr(model, "softmax", getattr(model, "output", None)).out_features
-    assert len(vocabulary) == words - 2
+    if name == "bert-mini":
+        assert vocabulary.get_vocab_size() == model.bias.numel()
+    else:
+        words = getattr(model, "softmax", getattr(model, "output", None)).out_features
+        assert len(vocabulary) == words - 2
     assert not model.training
     for key, parameter in model.named_parameters():
         assert parameter.dtype == torch.float32 and torch.isfinite(parameter).all(), key
@@ -39,7 +47,7 @@ def test_checkpoints_load(name):
 @pytest.mark.parametrize("name", LOADERS)
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
 def test_a_damaged_checkpoint_is_refused(name, damage, copied):
-    file = copied / name.replace("-", "_") / "model.safetensors"
+    file = copied.parent / registry()[name].course / "model.safetensors"
     data = bytearray(file.read_bytes())
     if damage == "missing":
         file.unlink()
@@ -55,6 +63,15 @@ def test_the_card_names_every_checkpoint(name):
     card = (data_folder() / "checkpoints" / "README.md").read_text(encoding="utf-8")
     folder = registry()[name].course.split("/")[1]
     assert f"`{folder}`" in card and f"train_checkpoint.py {folder}" in card
+
+
+def test_the_small_bert_fills_in_blanks_and_tells_pairs():
+    model, tokenizer = checkpoints.load_bert_mini()
+    guesses = fill_in_the_blank(model, tokenizer, "They had been very [MASK] to see her.", count=5)[0]
+    assert {"glad", "happy", "pleased"} & {piece for piece, _ in guesses}
+    coded = tokenizer.encode("The cat sat.", "It slept.")
+    ids, segments = torch.tensor([coded.ids]), torch.tensor([coded.type_ids])
+    assert model(ids, segments, ids == -1)[1].shape == (1, 2)
 
 
 def test_what_is_saved_comes_back(tmp_path):
