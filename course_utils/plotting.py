@@ -789,6 +789,33 @@ def bilm_diagram(words: Sequence[str] = ("The", "stick", "broke")) -> Figure:
     )
 
 
+def input_transformations() -> Figure:
+    """The inputs of four tasks as rows of boxes, after figure 1 of Radford et al. (2018)."""
+    tasks: dict[str, tuple[list[str], str]] = {
+        "classification": (["text"], "a linear layer"),
+        "entailment": (["premise / hypothesis"], "a linear layer"),
+        "similarity": (["text 1 / text 2", "text 2 / text 1"], "both states added, then a linear layer"),
+        "multiple choice": (["context / answer 1", "context / answer 2"], "a score for each, then softmax"),
+    }
+    figure, ax = _sheet(11.2, 3.65)
+    y = 3.1
+    for task, (rows, head) in tasks.items():
+        middle = y + 0.2 - 0.27 * (len(rows) - 1)
+        ax.text(1.55, middle, task, ha="right", va="center", size=10, weight="bold")
+        for row in rows:
+            parts, x = ["start", *row.replace(" / ", "|delimiter|").split("|"), "extract"], 1.7
+            for part in parts:
+                special = part in ("start", "delimiter", "extract")
+                face = "#F0C77A" if part == "extract" else PALE if special else "white"
+                _box(ax, x, y, 0.85 if special else 1.4, 0.4, part, face)
+                x += 0.93 if special else 1.48
+            _arrow(ax, (x - 0.05, y + 0.2), (x + 0.4, y + 0.2))
+            y -= 0.54
+        ax.text(x + 0.5, middle, head, va="center", size=10)
+        y -= 0.1
+    return _finish(figure, "Every task becomes one line of tokens, and the state at “extract” answers")
+
+
 def taxonomy() -> Figure:
     """Four kinds of transfer learning in NLP, by what stays the same and where the labels are."""
     figure, ax = _sheet(10.6, 5.3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,10 +144,9 @@ def sinusoids(positions: int, units: int) -> Tensor:
 def attention_maps(model: Encoder, ids: Tensor, mask: Tensor | None = None) -> Tensor:
     """Who looks at whom, in each layer and head: (layers, batch, heads, n, n); each row sums to one."""
     allowed = None if mask is None else mask[:, None, None, :]
-    states = model(ids, mask)
-    return torch.stack(
-        [block.attention.weights(x, allowed) for block, x in zip(model.blocks, states, strict=False)]
-    )
+    blocks: Any = model.blocks
+    states = model(ids, mask)[:-1]  # what goes into each block
+    return torch.stack([block.attention.weights(x, allowed) for block, x in zip(blocks, states, strict=True)])
 
 
 def check_length(ids: Tensor, longest: int) -> None:
@@ -404,13 +404,13 @@ class GPTClassifier(nn.Module):
         initialise(self.head)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, n), and the number of tokens of each, (batch,) -> logits of the classes, and those of the next tokens.
+        """(batch, n), and the number of tokens of each, (batch,) -> logits of the classes, and the states (batch, n, units).
 
         No mask: padding stands after the text, and nothing looks ahead.
         """
         states = self.gpt.states(ids)
         extract = states[torch.arange(len(ids), device=ids.device), lengths - 1]
-        return self.head(self.gpt.dropout(extract)), states @ self.gpt.words.weight.T
+        return self.head(self.gpt.dropout(extract)), states
 
 
 def fine_tune(
@@ -450,12 +450,14 @@ def fine_tune(
     for _ in range(epochs):
         for batch in torch.randperm(len(texts)).split(batch_size):
             ids, mask = (part.to(device) for part in pad_rows([texts[i] for i in batch]))
-            verdicts, guesses = model(ids, mask.sum(1))
-            task = F.cross_entropy(verdicts, labels[batch].to(device), weights)
-            following = mask[:, 1:].bool()
-            words = F.cross_entropy(guesses[:, :-1][following], ids[:, 1:][following]) if auxiliary else 0.0
-            update(model, task + auxiliary * words, optimizer, schedule)
-            losses.append(task.item())
+            verdicts, states = model(ids, mask.sum(1))
+            loss = F.cross_entropy(verdicts, labels[batch].to(device), weights)
+            losses.append(loss.item())
+            if auxiliary:
+                real = mask[:, 1:].bool()
+                guesses = states[:, :-1][real] @ model.gpt.words.weight.T
+                loss = loss + auxiliary * F.cross_entropy(guesses, ids[:, 1:][real])
+            update(model, loss, optimizer, schedule)
     model.eval()
     return losses
 
