@@ -39,6 +39,7 @@ from tqdm import tqdm
 from course_utils.datasets import load_corpus
 from course_utils.models import bert
 from course_utils.models.bert import CLS, PAD, SEP, SPECIAL, BertForPreTraining, Pairs
+from course_utils.models.transformer import rise_and_fall
 
 RATIOS = {"ratio_vs_trainer": ("ours", "Trainer"), "ratio_vs_textbook": ("ours", "textbook")}
 RATE, WARMUP, BATCH = 1e-3, 0.1, 16
@@ -131,10 +132,7 @@ def textbook(task: Task, seed: int) -> tuple[float, int, tuple[float, float]]:
     model, rows = task.theirs(), task.sentence_pairs(seed)
     steps = -(-len(rows) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), RATE)
-    rise = max(1, int(WARMUP * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rise_and_fall(steps, WARMUP))
 
     def batches() -> Iterator[dict[str, torch.Tensor]]:
         for i in range(0, len(rows), BATCH):

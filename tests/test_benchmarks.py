@@ -12,6 +12,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def printed(command: list[str]) -> dict:
+    """The line of JSON that a benchmark prints, and it must print nothing else."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+        env=os.environ | {"COURSE_PROFILE": "ci"},
+    )
+    return json.loads(done.stdout)
+
+
 def test_word_vectors_prints_one_line_of_json_with_the_promised_ratios(tmp_path):
     random = np.random.default_rng(0)
     words = ["had", "has", "was", "is", "boy", "girl", "king", "queen", "tiger", "cat", "love", "water"]
@@ -28,15 +41,7 @@ def test_word_vectors_prints_one_line_of_json_with_the_promised_ratios(tmp_path)
     ]
     command = [sys.executable, str(ROOT / "benchmarks" / "word_vectors.py"), "--json", "--text", str(tmp_path / "text.txt"),
                "--epochs", "1", "--glove-epochs", "1", "--seeds", "1", "--only", *only]  # fmt: skip
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-        env=os.environ | {"COURSE_PROFILE": "ci"},
-    )
-    line = json.loads(done.stdout)
+    line = printed(command)
     promised = ("ratio_vs_gensim", "ratio_vs_textbook", "wordsim_ours", "wordsim_gensim")
     assert set(promised) <= set(line)
     assert {"glove_ratio_counting", "glove_ratio_vs_textbook", "glove_wordsim_ours"} <= set(line)
@@ -48,15 +53,7 @@ def test_language_models_prints_one_line_of_json_with_the_promised_ratios():
     pytest.importorskip("gensim")
     command = [sys.executable, str(ROOT / "benchmarks" / "language_models.py"), "--json", "--tokens", "4000",
                "--words", "300", "--units", "8", "--seeds", "1"]  # fmt: skip
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=True,
-        env=os.environ | {"COURSE_PROFILE": "ci"},
-    )
-    line = json.loads(done.stdout)
+    line = printed(command)
     assert {"ratio_vs_plain", "ratio_full_softmax_vs_plain", "ratio_bilm_vs_plain"} <= set(line)
     assert line["vocabulary"] == 300 and 4000 <= line["tokens"] < 4200
     for name, found in line["perplexity"].items():
@@ -69,15 +66,7 @@ def test_language_models_prints_one_line_of_json_with_the_promised_ratios():
 def test_pretraining_prints_one_line_of_json_with_the_promised_ratios():
     command = [sys.executable, str(ROOT / "benchmarks" / "pretraining.py"), "--json", "--tokens", "3000",
                "--words", "400", "--units", "8", "--layers", "1", "--seeds", "1"]  # fmt: skip
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=True,
-        env=os.environ | {"COURSE_PROFILE": "ci"},
-    )
-    line = json.loads(done.stdout)
+    line = printed(command)
     assert {"ratio_vs_trainer", "ratio_vs_textbook", "loss_ours", "loss_trainer"} <= set(line)
     for name in ("ours", "trainer", "textbook"):
         # Three thousand pieces teach next to nothing: all are near a guess among 400.

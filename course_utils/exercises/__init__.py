@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Check = Callable[[Callable[..., Any]], None]
@@ -70,3 +70,26 @@ def require(condition: Any, diagnosis: str) -> None:
     """Raise :class:`CheckFailed` with the diagnosis unless the condition holds."""
     if not condition:
         raise CheckFailed(diagnosis)
+
+
+def diagnose(
+    found: Any,
+    right: Any,
+    wrong: Iterable[tuple[Any, str]],
+    said: str,
+    otherwise: str = "",
+    *,
+    close: Callable[[Any, Any], bool],
+) -> None:
+    """Raise with the diagnosis of the first wrong answer that was found, unless it is the same as the right one.
+
+    Args:
+        wrong: what else the answer could be, and why; an answer that is none of these gets ``otherwise``, or what was said.
+        said: the beginning of each message, without a full stop.
+        close: whether two answers count as the same.
+    """
+    if close(found, right):
+        return
+    for answer, diagnosis in wrong:
+        require(not close(found, answer), f"{said}: {diagnosis}")
+    raise CheckFailed(otherwise or f"{said}.")

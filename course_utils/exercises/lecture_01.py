@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from course_utils.exercises import CheckFailed, call, check, require
+from course_utils.exercises import CheckFailed, call, check, diagnose, require
 from course_utils.exercises.quiz import Choice, Question
 
 
@@ -283,15 +284,6 @@ def _sgns_answer(
         )
         require(shape == vector.shape, f"{case}. A gradient has the shape of the vector it belongs to.")
     return _Answer(float(value), *gradients)
-
-
-def _diagnose(found: Any, right: Any, wrong: Iterable[tuple[Any, str]], said: str) -> None:
-    """Raise with the diagnosis of the first wrong answer that was found, unless it is the same as the right one."""
-    if _close(found, right):
-        return
-    for answer, diagnosis in wrong:
-        require(not _close(found, answer), f"{said}: {diagnosis}")
-    raise CheckFailed(f"{said}.")
 
 
 @check("keep_probability: the square root of t / f, and never more than 1")
@@ -568,6 +560,9 @@ def _is_number(value: Any) -> bool:
 
 def _close(one: Any, other: Any) -> bool:
     return np.allclose(one, other, rtol=1e-5, atol=1e-8)
+
+
+_diagnose = partial(diagnose, close=_close)
 
 
 def _short(values: np.ndarray) -> str:

@@ -7,13 +7,14 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from course_utils.exercises import CheckFailed, call, check, require
+from course_utils.exercises import CheckFailed, call, check, diagnose, require
 from course_utils.exercises.quiz import Choice, Question
 
 
@@ -558,23 +559,15 @@ def _sigma(z: Any) -> Any:
     return np.exp(-np.logaddexp(0, -z))
 
 
-def _diagnose(
-    found: Any, right: Any, wrong: Iterable[tuple[Any, str]], said: str, otherwise: str = ""
-) -> None:
-    """Raise with the diagnosis of the first wrong answer that was found, unless it is the same as the right one."""
-    if _close(found, right):
-        return
-    for answer, diagnosis in wrong:
-        require(not _close(found, answer), f"{said}: {diagnosis}")
-    raise CheckFailed(otherwise or f"{said}.")
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _close(one: Any, other: Any) -> bool:
     return np.allclose(one, other, rtol=1e-5, atol=1e-8)
+
+
+_diagnose = partial(diagnose, close=_close)
 
 
 def _short(values: np.ndarray, digits: int = 3) -> str:

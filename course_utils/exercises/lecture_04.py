@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from course_utils.exercises import CheckFailed, call, check, require
+from course_utils.exercises import CheckFailed, call, check, diagnose, require
 from course_utils.exercises.quiz import Choice, Question
 
 _Candidates = Iterable[tuple[Any, str]]  # a wrong answer, and what is probably wrong if it was found
@@ -404,21 +405,15 @@ def _numbers(found: Any, may_be_nan: bool = False) -> None:
     )
 
 
-def _diagnose(found: Any, right: Any, wrong: _Candidates, said: str) -> None:
-    """Raise with the diagnosis of the first wrong answer that was found, unless it is the same as the right one."""
-    if _close(found, right):
-        return
-    for answer, diagnosis in wrong:
-        require(not _close(found, answer), f"{said}: {diagnosis}")
-    raise CheckFailed(f"{said}.")
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _close(one: Any, other: Any) -> bool:
     return np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=1e-5, atol=1e-8)
+
+
+_diagnose = partial(diagnose, close=_close)
 
 
 def _sigma(z: Any) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.exercises import CheckFailed, call, check, require
+from course_utils.exercises import CheckFailed, call, check, diagnose, require
 from course_utils.exercises.quiz import Choice, Question
 
 
@@ -324,17 +325,11 @@ def _wrong_new(table: np.ndarray, found: np.ndarray) -> Iterator[tuple[Any, str]
     yield np.ones(table.shape[1]), f"that is 1 everywhere. {start}"
 
 
-def _diagnose(found: Any, right: Any, wrong: Iterable[tuple[Any, str]], said: str) -> None:
-    """Raise with the diagnosis of the first wrong answer that was found, unless it is the same as the right one."""
-    if _close(found, right):
-        return
-    for answer, diagnosis in wrong:
-        require(not _close(found, answer), f"{said}: {diagnosis}")
-    raise CheckFailed(f"{said}.")
-
-
 def _close(one: Any, other: Any) -> bool:
     return np.allclose(np.asarray(one, float), np.asarray(other, float), rtol=1e-4, atol=1e-6)
+
+
+_diagnose = partial(diagnose, close=_close)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from course_utils.models.language_model import update
-from course_utils.models.transformer import Encoder, initialise
+from course_utils.models.transformer import Encoder, initialise, rise_and_fall
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNKNOWN, CLS, SEP, MASK = range(5)
@@ -241,10 +242,7 @@ def pretrain(
     optimizer = torch.optim.AdamW(
         model.parameters(), rate, (0.9, 0.98), weight_decay=decay, fused=model.bias.device.type != "mps"
     )
-    rise = max(1, int(warmup * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))
-    )
+    schedule = LambdaLR(optimizer, rise_and_fall(steps, warmup))
     losses: list[tuple[float, float]] = []
     model.train()
     for _, batch in zip(range(steps), batches, strict=False):
