@@ -175,8 +175,9 @@ def test_logits_are_computed_at_chosen_places_only_and_are_those_of_all_places()
     read, chosen = mask_tokens(pairs.ids, WORDS, generator=torch.Generator().manual_seed(0))
     guesses, verdicts = model(read, pairs.segments, chosen)
     assert guesses.shape == (int(chosen.sum()), WORDS) and verdicts.shape == (16, 2)
-    everywhere = model.fill_in(model.encoder(read, None, pairs.segments)[-1])
-    assert torch.allclose(guesses, everywhere[chosen], atol=1e-6)
+    last = model.encoder(read, None, pairs.segments)[-1]
+    assert torch.allclose(guesses, model.fill_in(last)[chosen], atol=1e-6)
+    assert torch.allclose(verdicts, model.judge(last[:, 0]), atol=1e-6)
 
 
 def test_only_chosen_places_enter_the_loss():

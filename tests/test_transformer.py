@@ -153,6 +153,15 @@ def test_segments_matter_and_default_to_the_first(encoder):
     assert not torch.allclose(encoder(ids)[-1], encoder(ids, segments=torch.tensor([[0, 0, 1, 1]]))[-1])
 
 
+def test_the_last_state_can_be_had_at_some_places_only(encoder):
+    ids = torch.randint(30, (3, 8), generator=torch.Generator().manual_seed(2))
+    mask, only = torch.ones_like(ids), torch.rand(3, 8, generator=torch.Generator().manual_seed(3)) < 0.3
+    mask[1, 5:] = 0
+    everywhere, some = encoder(ids, mask), encoder(ids, mask, only=only)
+    assert len(some) == len(everywhere) and some[-1].shape == (int(only.sum()), everywhere[-1].shape[2])
+    assert torch.allclose(some[-1], everywhere[-1][only], atol=1e-6)
+
+
 def test_block_adds_then_normalises():
     torch.manual_seed(0)
     block = EncoderBlock(8, 2, 16, dropout=0).eval()

@@ -96,8 +96,11 @@ class BertForPreTraining(nn.Module):
         self, ids: Tensor, segments: Tensor, chosen: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(batch, n) each -> logits at the chosen places *only*, (m, V), and for each pair, (batch, 2)."""
-        last = self.encoder(ids, mask, segments)[-1]
-        return self.fill_in(last[chosen]), self.judge(last[:, 0])
+        first = torch.zeros_like(chosen)
+        first[:, 0] = True  # [CLS]
+        asked = chosen | first
+        last = self.encoder(ids, mask, segments, only=asked)[-1]
+        return self.fill_in(last[chosen[asked]]), self.judge(last[first[asked]])
 
 
 class BertClassifier(nn.Module):

@@ -81,10 +81,17 @@ class EncoderBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(units, eps=1e-12)
         self.dropout = nn.Dropout(dropout)
 
+    def attend(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, n, units) -> the same: places take from each other."""
+        return self.attention_norm(x + self.dropout(self.attention(x, mask)))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """(..., units) -> the same: each place by itself."""
+        return self.feed_forward_norm(x + self.dropout(self.outer(F.gelu(self.inner(x)))))
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(batch, n, units) -> the same."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
-        return self.feed_forward_norm(x + self.dropout(self.outer(F.gelu(self.inner(x)))))
+        return self.feed_forward(self.attend(x, mask))
 
 
 class Encoder(nn.Module):
@@ -111,7 +118,11 @@ class Encoder(nn.Module):
         self.apply(initialise)
 
     def forward(
-        self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        segments: Tensor | None = None,
+        only: Tensor | None = None,
     ) -> list[Tensor]:
         """All hidden states, from the embeddings to the last layer: layers + 1 tensors (batch, n, units).
 
@@ -119,15 +130,19 @@ class Encoder(nn.Module):
             ids: (batch, n).
             mask: 1 for a token, 0 for padding, (batch, n).
             segments: 0 for the first text, 1 for the second, (batch, n); by default all 0.
+            only: true at the k places whose last state is wanted, (batch, n); the last tensor is then (k, units), row by row.
         """
         check_length(ids, self.positions.num_embeddings)
         places = torch.arange(ids.shape[1], device=ids.device)
         if segments is None:
             segments = torch.zeros_like(ids)
         x = self.dropout(self.norm(self.words(ids) + self.positions(places) + self.segments(segments)))
-        states = [x]
-        for block in self.blocks:
-            states.append(block(states[-1], None if mask is None else mask[:, None, None, :]))
+        states, allowed = [x], None if mask is None else mask[:, None, None, :]
+        for block in self.blocks if only is None else self.blocks[:-1]:
+            states.append(block(states[-1], allowed))
+        if only is not None:  # places have looked at each other: those that nobody asks about may rest
+            final = self.blocks[-1]
+            states.append(final.feed_forward(final.attend(states[-1], allowed)[only]))
         return states
 
 
