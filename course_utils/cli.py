@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from nbformat import NotebookNode
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from course_utils import doctor as machine
-from course_utils import execution, lectures, report, sync
+from course_utils import execution, lectures, report, sync, versions
 from course_utils.execution import LectureRun, Outcome
 from course_utils.session import cache_folder, current_profile
 
@@ -127,6 +129,40 @@ def lab(name: Annotated[str, typer.Argument(metavar="[LECTURE]")] = "00") -> Non
     """Open a lecture in JupyterLab; the welcome lecture by default."""
     path = lectures.find([name])[0]
     raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(path)]))
+
+
+@app.command()
+def student(
+    names: Lectures = None,
+    out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/student"),
+) -> None:
+    """Write the lectures without solutions and outputs, to be handed out."""
+    _write_versions(names, out, versions.student)
+
+
+@app.command()
+def solutions(
+    names: Lectures = None,
+    out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/solutions"),
+) -> None:
+    """Write a notebook of solutions for each lecture: questions, answers and checks, ready to run."""
+    _write_versions(names, out, versions.solutions)
+
+
+def _write_versions(names: list[str] | None, out: Path, make: Callable[[NotebookNode], NotebookNode]) -> None:
+    paths, out = lectures.find(names), out.resolve()
+    if out == lectures.notebooks_folder():
+        raise lectures.LectureError(f"{out} holds the lectures themselves; choose another folder for --out.")
+    for path in paths:
+        try:
+            lectures.write(make(lectures.read(path)), out / path.name)
+        except lectures.LectureError as error:
+            raise lectures.LectureError(f"{path.name}: {error}") from error
+    console.print(
+        f"{len(paths)} {'notebook' if len(paths) == 1 else 'notebooks'} in {out}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command(name="sync")

@@ -99,6 +99,23 @@ def test_run_goes_past_a_failing_lecture_and_reports_everything(course):
     assert "1 of 1" in ran.stdout
 
 
+def test_versions_are_written_beside_the_lectures_and_never_over_them(course):
+    lecture = (ROOT / "notebooks" / "00_welcome.ipynb").read_bytes()
+    (course.notebooks / "00_welcome.ipynb").write_bytes(lecture)
+    for name in ("student", "solutions"):
+        made = course(name)
+        assert made.returncode == 0 and "1 notebook in" in made.stdout, made.stderr
+        once = (course.root / "build" / name / "00_welcome.ipynb").read_bytes()
+        assert course(name).returncode == 0
+        assert once == (course.root / "build" / name / "00_welcome.ipynb").read_bytes() != lecture
+        refused = course(name, "--out", "notebooks")
+        assert refused.returncode == 2 and "choose another folder" in refused.stderr
+        assert (course.notebooks / "00_welcome.ipynb").read_bytes() == lecture
+    course.write("01_bare", "a = 1")
+    lost = course("solutions", "01")
+    assert lost.returncode == 2 and lost.stderr.startswith("course: 01_bare.ipynb: ")
+
+
 def test_update_twice_gives_the_same_bytes_and_drops_what_is_volatile(course):
     path = course.write("01_good", GOOD, WIDGETS, "import warnings; 1 / 0", tags=["raises-exception"])
     assert course("run", "--update").returncode == 0

@@ -1,0 +1,98 @@
+"""Versions of a lecture for the classroom: without solutions and outputs, and the solutions by themselves."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from course_utils import lectures
+
+# What the lectures say of the folded cell, and what is left to say where there is none.
+FOLDED = {
+    "a stub to fill in, a folded solution, and a check": "a stub to fill in, and a check",
+    "Write into the stub, run it, skip the folded cell, run the check.": "Write into the stub, run it, run the check.",
+    ", run it, *skip the folded cell* (it holds a solution, which would replace yours), and run": ", run it, and run",
+    "- **Solutions** are folded away beneath their exercise. Try first, look afterwards; comparing is allowed.\n": "",
+}
+ANSWERS = re.compile(r"\n*<details><summary>Answers</summary>\n*(.*?)\n*</details>", re.DOTALL)
+STUB = "raise NotImplementedError"
+CHECK = re.compile(r"check_\w+(?=\()")
+
+
+def _tagged(cell: NotebookNode, tag: str) -> bool:
+    return cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
+
+
+def _unfolded(text: str) -> str:
+    for told, left in FOLDED.items():
+        text = text.replace(told, left)
+    return text
+
+
+def student(notebook: NotebookNode) -> NotebookNode:
+    """A lecture as it is handed out: every stub is there, no solution, nothing has been run.
+
+    Raises:
+        LectureError: if an exercise is not a stub that is still to be written: its answer would be given away.
+    """
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = [cell for cell in notebook.cells if not _tagged(cell, "solution")]
+    for number, cell in enumerate(notebook.cells, start=1):
+        if _tagged(cell, "exercise") and STUB not in cell.source:
+            raise lectures.LectureError(f"Cell {number} is an exercise, and no stub: it lacks {STUB!r}.")
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        else:
+            cell.source = _unfolded(ANSWERS.sub("", cell.source))
+    return lectures.normalise(notebook)
+
+
+def solutions(notebook: NotebookNode) -> NotebookNode:
+    """A lecture's exercises with their solutions and checks, and what they need to run: its set-up and its imports.
+
+    Raises:
+        LectureError: if the lecture has no number, no solution, or a solution without a question before and a check after it.
+    """
+    cells = notebook.cells
+    found = re.match(r"# (\d\d) · .+", cells[0].source if cells else "")
+    if not found:
+        raise lectures.LectureError("It does not begin with its number and its title, `# 08 · BERT ...`.")
+    title, lecture = found[0].removeprefix("# "), found[1]
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    answers, checks = [], []
+    for place, cell in enumerate(cells):
+        if not _tagged(cell, "solution"):
+            continue
+        before = [other for other in cells[:place] if other.cell_type == "markdown"]
+        check = cells[place + 1] if place + 1 < len(cells) else cell
+        if not before or not CHECK.findall(check.source):
+            raise lectures.LectureError(
+                f"Cell {place + 1}: a solution stands between its question and its check."
+            )
+        checks += CHECK.findall(check.source)
+        question = _unfolded(before[-1].source.removeprefix("## Exercises\n\n"))
+        answers += [new_markdown_cell(question), new_code_cell(cell.source), new_code_cell(check.source)]
+    answers += [
+        new_markdown_cell(ANSWERS.sub(r"\n\n**Answers:** \1", cell.source))
+        for cell in cells
+        if cell.cell_type == "markdown" and ANSWERS.search(cell.source)
+    ]
+    if not answers:
+        raise lectures.LectureError(f"Lecture {lecture} has no cell with the tag `solution`.")
+    imported = f"from course_utils.exercises.lecture_{lecture} import {', '.join(sorted(set(checks)))}"
+    made = new_notebook(
+        cells=[
+            new_markdown_cell(f"# Solutions · {title}"),
+            *(copy.deepcopy(cell) for cell in code[:2]),  # set-up and imports, as in every lecture
+            new_code_cell(imported),
+            *answers,
+        ]
+    )
+    for number, cell in enumerate(made.cells):
+        cell.id = f"{lecture}-{number}"  # the same file, byte for byte, each time
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return lectures.normalise(made)
