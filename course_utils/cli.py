@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from course_utils import assets, execution, lectures, report, sync, versions
 from course_utils import doctor as machine
-from course_utils import execution, lectures, report, sync, versions
 from course_utils.execution import LectureRun, Outcome
 from course_utils.session import cache_folder, current_profile
 
@@ -163,6 +163,74 @@ def _write_versions(names: list[str] | None, out: Path, make: Callable[[Notebook
         markup=False,
         soft_wrap=True,
     )
+
+
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Names as `course assets list` prints them; all by default.")
+]
+shelf = typer.Typer(no_args_is_help=True, help="Data sets and models: what there is, and where.")
+app.add_typer(shelf, name="assets")
+
+
+def _chosen(names: list[str] | None) -> list[str]:
+    known = list(assets.registry())
+    if wrong := [name for name in names or [] if name not in known]:
+        raise lectures.LectureError(f"There is no asset {wrong[0]!r}; the course has {', '.join(known)}.")
+    return names or known
+
+
+@shelf.command(name="list")
+def list_assets() -> None:
+    """Every asset: its size, where it is on this machine, its licence. Nothing is downloaded."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("Asset", "Size", "Here", "Licence"):
+        table.add_column(column, justify="right" if column == "Size" else "left", overflow="fold")
+    for name in _chosen(None):
+        state = assets.status(name, profile="laptop")
+        here = "damaged" if state["problems"] else state["origin"] or "not yet"
+        table.add_row(name, f"{state['bytes'] / 1e6:,.1f} MB", here, state["licence"])
+    console.print(table)
+
+
+@shelf.command()
+def fetch(
+    names: Names = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Also copy them there, as a COURSE_MIRROR for a classroom.")
+    ] = None,
+) -> None:
+    """Download what is missing, so that lectures run without a network."""
+    failed = False
+    for name in _chosen(names):
+        try:
+            found = assets.copy_to(name, to) if to else assets.resolve(name, profile="laptop")
+        except assets.AssetError as error:
+            console.print(f"{name}: {error}", markup=False, soft_wrap=True)
+            failed = True
+            continue
+        failed |= not found.real
+        console.print(f"{name}: {found.origin}", markup=False)
+    raise typer.Exit(int(failed))
+
+
+@shelf.command()
+def verify(names: Names = None) -> None:
+    """Compare every file that is here with its SHA-256."""
+    damaged = [line for name in _chosen(names) for line in assets.status(name, profile="laptop")["problems"]]
+    for line in damaged:
+        console.print(f"{line}: `course assets remove`, then fetch it again", markup=False, soft_wrap=True)
+    if not damaged:
+        console.print("Every file that is here is what it should be.")
+    raise typer.Exit(int(bool(damaged)))
+
+
+@shelf.command(name="remove")
+def remove_assets(
+    names: Annotated[list[str], typer.Argument(help="Names, as in `course assets list`.")],
+) -> None:
+    """Delete downloaded assets from the cache; what came with the course, a wheel or a mirror stays."""
+    for name in _chosen(names):
+        console.print(f"{name}: {assets.remove(name) / 1e6:,.1f} MB freed", markup=False)
 
 
 @app.command(name="sync")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from course_utils.assets import Asset, AssetError, registry, resolve, status, store
+from course_utils.assets import Asset, AssetError, copy_to, registry, remove, resolve, status, store
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"ham\tsee you at seven\nspam\tWIN a prize\n" * 200
@@ -409,6 +409,32 @@ def test_the_stand_in_is_used_visibly_and_downloads_are_not_tried_again(
     assert resolve(asset) == found
     assert server.requests == ["/none.zip"] and capsys.readouterr().out == ""
     assert resolve(asset, profile="ci") == found and capsys.readouterr().out == ""
+
+
+def test_a_mirror_is_filled_with_whole_files_only_and_serves_without_a_network(
+    server, cached, tmp_path, monkeypatch
+):
+    asset, mirror = make_asset(server.zip("/a.zip", {"toy.txt": CONTENT})), tmp_path / "stick"
+    (mirror / "toy").mkdir(parents=True)
+    (mirror / "toy" / "toy.txt").write_bytes(CONTENT[:50])  # what a copy that was broken off left
+    assert copy_to(asset, mirror).origin == "download"
+    assert [path.name for path in mirror.rglob("*") if path.is_file()] == ["toy.txt"]
+    assert (mirror / "toy" / "toy.txt").read_bytes() == CONTENT
+    assert remove(asset) == len(CONTENT) and cached() == [] and remove(asset) == 0
+    monkeypatch.setenv("COURSE_MIRROR", str(mirror))
+    assert resolve(asset).origin == "mirror" and remove(asset) == 0
+    assert (mirror / "toy" / "toy.txt").read_bytes() == CONTENT and server.requests == ["/a.zip"]
+
+
+def test_a_stand_in_is_not_put_on_a_mirror(server, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "toy_standin.csv").write_text("text,label\n")
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
+    stand_in = {"files": ["toy_standin.csv"], "licence": "CC BY 4.0", "citation": "Written for the course."}
+    asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, **{"stand-in": stand_in})
+    with pytest.raises(AssetError, match="real files could not be had"):
+        copy_to(asset, tmp_path / "stick")
+    assert not (tmp_path / "stick").exists()
 
 
 def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):

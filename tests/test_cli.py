@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_utils import doctor, execution, lectures, report, scoreboard, sync
+from course_utils import assets, doctor, execution, lectures, report, scoreboard, sync
 
 ROOT = Path(__file__).parents[1]
 GOOD = """\
@@ -114,6 +114,35 @@ def test_versions_are_written_beside_the_lectures_and_never_over_them(course):
     course.write("01_bare", "a = 1")
     lost = course("solutions", "01")
     assert lost.returncode == 2 and lost.stderr.startswith("course: 01_bare.ipynb: ")
+
+
+def test_assets_are_listed_fetched_verified_and_removed(course, monkeypatch):
+    cache = course.root / "cache"
+    monkeypatch.setenv("COURSE_CACHE", str(cache))
+    monkeypatch.setenv("COURSE_TIMEOUT", "0.5")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("COURSE_MIRROR", raising=False)
+    for proxy in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nothing listens there
+    listed = course("assets", "list")
+    assert listed.returncode == 0
+    assert re.search(r"bert-base-uncased +\S+ MB +not yet +Apache-2.0", listed.stdout)
+    assert re.search(r"bert-mini +\S+ MB +course +CC BY-SA 4.0", listed.stdout)
+    stick = course("assets", "fetch", "bert-mini", "--to", "stick")
+    assert stick.returncode == 0 and "bert-mini: course" in stick.stdout
+    assert (course.root / "stick" / "bert-mini" / "model.safetensors").stat().st_size > 10**6
+    lost = course("assets", "fetch", "bert-base-uncased")
+    assert lost.returncode == 1 and "What helps" in lost.stdout
+    wrong = course("assets", "fetch", "bert")
+    assert wrong.returncode == 2 and "There is no asset 'bert'" in wrong.stderr
+    name = assets.registry()["simlex-999"].files[0].name
+    broken = cache / "assets" / "simlex-999" / name
+    broken.parent.mkdir(parents=True)
+    broken.write_text("half a file")
+    damaged = course("assets", "verify")
+    assert damaged.returncode == 1 and f"{name} has 11 bytes" in damaged.stdout
+    assert "simlex-999: 0.0 MB freed" in course("assets", "remove", "simlex-999").stdout
+    assert not broken.exists() and course("assets", "verify").returncode == 0
 
 
 def test_update_twice_gives_the_same_bytes_and_drops_what_is_volatile(course):

@@ -213,6 +213,41 @@ def status(name: str | Asset, *, profile: str | None = None) -> dict[str, Any]:
     }
 
 
+def remove(name: str | Asset) -> int:
+    """Delete what the course cache holds of an asset, and return the number of bytes. Mirrors, wheels and data are left alone."""
+    asset = name if isinstance(name, Asset) else _asset(name)
+    folder = cache_folder() / "assets" / asset.name
+    if not folder.is_dir():
+        return 0
+    from filelock import FileLock
+
+    with FileLock(folder.with_name(f".{asset.name}.lock"), timeout=LOCK_SECONDS):
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        shutil.rmtree(folder)
+    return size
+
+
+def copy_to(name: str | Asset, mirror: Path) -> Resolved:
+    """Put an asset's real files into a folder that ``COURSE_MIRROR`` can name, downloading them if need be.
+
+    Raises:
+        AssetError: if only a stand-in can be had.
+    """
+    asset = name if isinstance(name, Asset) else _asset(name)
+    found = resolve(asset, profile="laptop")
+    if not found.real:
+        raise AssetError(f"{asset.title} ({asset.name}): the real files could not be had.")
+    for file in asset.files:
+        target = mirror / asset.name / file.name
+        if _problem(target.parent, file) is None:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.part")
+        shutil.copyfile(found.path(file.name), partial)
+        partial.replace(target)
+    return found
+
+
 # Assets whose download failed in this process: asking again would cost the same time-outs at every call.
 _gave_up: set[tuple[str, Path]] = set()
 _digests: dict[tuple[str, int, int], str] = {}
