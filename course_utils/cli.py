@@ -22,6 +22,7 @@ from course_utils.session import cache_folder, current_profile
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(highlight=False)
+MOST_MOVED = 10  # lines on the terminal; the report has them all
 Lectures = Annotated[list[str] | None, typer.Argument(help="Numbers or names, such as 10; all by default.")]
 
 
@@ -48,7 +49,7 @@ def run(
     # Stored outputs come from one thread, as in the tests: sums in another order give other last digits.
     threads = 1 if update else max(1, execution.cores() // jobs)
     with _Display() as display:
-        runs = execution.run_all(paths, out, profile, jobs, threads, display.changed)
+        runs, drift = execution.run_all(paths, out, profile, jobs, threads, display.changed)
     outcomes = [run.outcome for run in runs]
     page = report.write_report(out)
     refused = [line for run in runs for line in _store(run)] if update else []
@@ -61,6 +62,18 @@ def run(
             )
     for line in refused:
         console.print(line, markup=False, soft_wrap=True)
+    if drift["compared"]:
+        console.print(
+            f"{len(drift['moved'])} of {drift['compared']} figures moved by more than 1 % since the last run."
+        )
+        for line in drift["moved"][:MOST_MOVED]:
+            bound = f"; {words}" if (words := report.bound(line)) else ""
+            console.print(
+                f"  {line['lecture']}, {line['name']}: {report.figure_text(line['before'])} → "
+                f"{report.figure_text(line['value'])} ({report.share(line['change'])}{bound})",
+                markup=False,
+                soft_wrap=True,
+            )
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
     raise typer.Exit(int(bool(refused) or not all(outcome.passed for outcome in outcomes)))
 

@@ -22,7 +22,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from course_utils import lectures
+from course_utils import drift, lectures
 
 QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -263,8 +263,8 @@ def run_all(
     jobs: int,
     threads: int,
     changed: Callable[[Outcome], None] = lambda outcome: None,
-) -> list[LectureRun]:
-    """Run lectures side by side. One that fails does not stop the others; an interrupt stops them all.
+) -> tuple[list[LectureRun], dict[str, Any]]:
+    """Run lectures side by side; the runs, and what moved since the last one. One that fails does not stop the others; an interrupt stops them all.
 
     The results also go to ``OUT/run.json``.
     """
@@ -291,5 +291,6 @@ def run_all(
         "threads": int(os.environ.get("OMP_NUM_THREADS", threads)),
         "lectures": [asdict(run.outcome) for run in runs],
     }
+    summary["drift"] = drift.since_last_run(out, profile, summary["started"], summary["lectures"])
     (out / "run.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return runs
+    return runs, summary["drift"]

@@ -19,7 +19,7 @@ def write_report(out: Path) -> Path:
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
     table, figure = scoreboard(out / "scoreboard.json")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(bound=bound, figure=figure_text, minutes=minutes, memory=memory)
+    environment.filters.update(bound=bound, figure=figure_text, minutes=minutes, memory=memory, share=share)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
         failed=[lecture for lecture in run["lectures"] if lecture["status"] != "passed"],
@@ -58,6 +58,11 @@ def bound(expectation: dict[str, Any]) -> str:
 def figure_text(value: Any) -> str:
     """A number with four significant digits; anything else as it is."""
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
+
+
+def share(value: float | None) -> str:
+    """A change as a percentage with its sign; nothing where there is none."""
+    return "" if value is None else f"{value:+.1%}"
 
 
 def minutes(seconds: float) -> str:

@@ -116,6 +116,18 @@ def test_versions_are_written_beside_the_lectures_and_never_over_them(course):
     assert lost.returncode == 2 and lost.stderr.startswith("course: 01_bare.ipynb: ")
 
 
+def test_a_second_run_says_what_moved(course):
+    claim = "from course_utils import expect\nexpect('share <b>', {}, at_least=0.8)"
+    course.write("01_good", claim.format(0.95))
+    assert "since the last run" not in course("run").stdout
+    course.write("01_good", claim.format(0.9))
+    again = course("run")
+    assert again.returncode == 0 and "1 of 1 figures moved" in again.stdout
+    assert "01_good, share <b>: 0.95 → 0.9 (-5.3%; at least 0.8)" in again.stdout
+    page = (course.root / "build" / "report.html").read_text()
+    assert "Since the last run" in page and "share &lt;b&gt;" in page and "+33.3%" in page
+
+
 def test_assets_are_listed_fetched_verified_and_removed(course, monkeypatch):
     cache = course.root / "cache"
     monkeypatch.setenv("COURSE_CACHE", str(cache))

@@ -1,0 +1,81 @@
+"""What moved since the last run of the same profile: every figure beside its old value and its bound."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+KEPT = "figures.json"
+NOTABLE = 0.01  # a smaller change of a number, as a share of the old one, is not worth a line
+
+
+def figures(lecture: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A lecture's expectations and recorded figures by name; a name that comes again gets a number."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in [*lecture["expectations"], *lecture["figures"]]:
+        name, again = entry["name"], 2
+        while name in found:
+            name, again = f"{entry['name']} ({again})", again + 1
+        found[name] = {
+            key: entry[key]
+            for key in ("value", "at_least", "at_most", "equals")
+            if entry.get(key) is not None
+        }
+    return found
+
+
+def towards_bound(before: float, entry: Mapping[str, Any]) -> float | None:
+    """How much of the way from the old value to the nearest bound is gone: 1 at the bound, below 0 if it moved away."""
+    ways = [
+        (entry["value"] - before) / (entry[key] - before)
+        for key in ("at_least", "at_most")
+        if key in entry and entry[key] != before
+    ]
+    return max(ways, default=None)
+
+
+def compare(before: Mapping[str, Any], now: Mapping[str, Any], lecture: str) -> list[dict[str, Any]]:
+    """The figures of a lecture that moved by more than ``NOTABLE``, each with its old value and its bound."""
+    moved = []
+    for name, entry in now.items():
+        old, new = before.get(name, {}).get("value"), entry.get("value")
+        numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in (old, new))
+        if old is None or old == new or (numbers and abs(new - old) <= NOTABLE * abs(old)):
+            continue
+        moved.append({
+            "lecture": lecture, "name": name, "before": old, **entry,
+            "change": (new - old) / abs(old) if numbers and old else None,
+            "towards": towards_bound(old, entry) if numbers else None,
+        })  # fmt: skip
+    return moved
+
+
+def since_last_run(
+    out: Path, profile: str, started: str, lectures: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Compare with the figures kept in ``OUT/figures.json``, and keep these there; those of other lectures stay.
+
+    Returns:
+        ``compared`` (how many figures had an old value) and ``moved`` (see :func:`compare`; ``last`` is when the old run
+        began), first those that have come nearest to their bounds.
+    """
+    path, moved, compared = out / KEPT, [], 0
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or what a run that was broken off left
+        kept = {}
+    of_profile = kept.setdefault(profile, {})
+    for lecture in lectures:
+        now, last = figures(lecture), of_profile.get(lecture["lecture"], {"figures": {}})
+        compared += len(now.keys() & last["figures"].keys())
+        moved += [
+            {**line, "last": last["started"]} for line in compare(last["figures"], now, lecture["lecture"])
+        ]
+        if lecture["status"] == "passed":
+            of_profile[lecture["lecture"]] = {"started": started, "figures": now}
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    moved.sort(key=lambda line: -math.inf if line["towards"] is None else line["towards"], reverse=True)
+    return {"compared": compared, "moved": moved}
