@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -34,3 +36,22 @@ def side_by_side(function: Callable[..., Result], tasks: Iterable[tuple[Any, ...
             results.append(result)
             bar.update()
     return results
+
+
+@contextmanager
+def one_thread_each(workers: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A ``map`` over so many threads, each of which computes on one core; for a single worker, Python's own ``map``.
+
+    The matrices of a small network are too small to be shared out among cores, its batches are not. PyTorch leaves Python's
+    lock while it computes, so that threads do. On the way out, work that has not begun is dropped.
+    """
+    if workers < 2:
+        yield map
+        return
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # the workers changed what new threads start with

@@ -283,6 +283,50 @@ def test_the_same_seed_trains_the_same_weights():
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_cores_share_a_batch_and_learn_what_one_would(cores, threads, monkeypatch):
+    """16 pairs among three cores are 6, 6 and 4: each part counts by its size."""
+    alone, shared = small(), small()
+    monkeypatch.setattr(
+        bert,
+        "mask_tokens",
+        lambda ids, words, generator: (ids.clamp(max=30), torch.arange(16).expand_as(ids) % 5 == 2),
+    )
+    threads(1)
+    one = pretrain(alone, [batch()] * 4, 4)
+    threads(cores)
+    assert np.allclose(one, pretrain(shared, [batch()] * 4, 4), atol=1e-5)
+    assert torch.get_num_threads() == cores
+    for a, b in zip(alone.parameters(), shared.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_with_several_cores_chance_is_the_seeds_alone(dropout, threads):
+    threads(3)
+    runs = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        model = BertForPreTraining(WORDS, units=16, layers=2, heads=2, positions=32, dropout=dropout)
+        runs.append(pretrain(model, pair_batches([text()], (16,), 256), 6, seed=3))
+    assert np.array_equal(*runs)
+
+
+def test_a_batch_in_which_nothing_is_hidden_does_no_harm():
+    model, pairs = small(), batch(number=1)
+    pairs = pairs._replace(ids=torch.where(pairs.ids > SEP, SEP, pairs.ids))
+    losses = pretrain(model, [pairs] * 2, 2)
+    assert (losses[:, 0] == 0).all() and np.isfinite(losses).all()
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
 def test_scores_are_of_held_out_pairs_with_dropout_off():
     model = BertForPreTraining(WORDS, units=16, layers=2, heads=2, positions=32, dropout=0.5)
     model.train()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_utils import parallel
-from course_utils.parallel import side_by_side
+from course_utils.parallel import one_thread_each, side_by_side
 
 
 @pytest.fixture
@@ -60,3 +60,18 @@ def test_errors_come_through_and_nothing_to_do_is_nothing_done(two_threads):
     with pytest.raises(ZeroDivisionError):
         side_by_side(lambda x: 1 / x, [(1,), (0,), (2,)])
     assert side_by_side(draw, []) == []
+
+
+def test_threads_map_in_order_with_one_core_each_and_leave_things_as_they_were(two_threads):
+    with one_thread_each(3) as spread:
+        found = list(spread(lambda a, b: (a * b, torch.get_num_threads()), range(5), range(5)))
+    assert found == [(i * i, 1) for i in range(5)]
+    assert torch.get_num_threads() == 2
+    with one_thread_each(1) as spread:
+        assert list(spread(lambda _: torch.get_num_threads(), [0])) == [2]
+
+
+def test_an_error_in_a_thread_comes_through(two_threads):
+    with pytest.raises(ZeroDivisionError), one_thread_each(2) as spread:
+        list(spread(lambda x: 1 / x, [1, 0, 1]))
+    assert torch.get_num_threads() == 2

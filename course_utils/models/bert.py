@@ -6,6 +6,7 @@ After Devlin et al. (2019), *BERT: pre-training of deep bidirectional transforme
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from course_utils.models.language_model import update
 from course_utils.models.transformer import Encoder, initialise, rise_and_fall
+from course_utils.parallel import one_thread_each
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNKNOWN, CLS, SEP, MASK = range(5)
@@ -210,9 +211,9 @@ def pretraining_loss(
     words, device = model.bias.numel(), model.bias.device
     read, chosen = mask_tokens(batch.ids, words, generator=generator)
     guesses, verdicts = model(read.to(device), batch.segments.to(device), chosen.to(device))
-    return F.cross_entropy(guesses, batch.ids[chosen].to(device)), F.cross_entropy(
-        verdicts, batch.follows.to(device)
-    )
+    hidden = F.cross_entropy(guesses, batch.ids[chosen].to(device), reduction="sum")
+    # By chance nothing may be hidden: a mean of nothing would be NaN, and ruin the training.
+    return hidden / max(1, len(guesses)), F.cross_entropy(verdicts, batch.follows.to(device))
 
 
 def pretrain(
@@ -241,18 +242,33 @@ def pretrain(
         Both losses at each step, (steps, 2).
     """
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), rate, (0.9, 0.98), weight_decay=decay, fused=model.bias.device.type != "mps"
-    )
+    weights, device = list(model.parameters()), model.bias.device
+    optimizer = torch.optim.AdamW(weights, rate, (0.9, 0.98), weight_decay=decay, fused=device.type != "mps")
     schedule = LambdaLR(optimizer, rise_and_fall(steps, warmup))
+    # On a CPU each core takes a part of the batch. Not with dropout: who draws first would be a matter of luck.
+    parts = torch.get_num_threads() if device.type == "cpu" and not model.encoder.dropout.p else 1
+    generators = [torch.Generator().manual_seed(seed + part) for part in range(parts)]
+
+    def learn(part: Pairs, share: float, generator: torch.Generator) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Both losses of a part of the batch and their gradients, times its share of the batch."""
+        both = share * torch.stack(pretraining_loss(model, part, generator))
+        loss = both.sum() if next_sentence else both[0]
+        return both.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
+
     losses: list[tuple[float, float]] = []
     model.train()
-    for _, batch in zip(range(steps), batches, strict=False):
-        hidden, follows = pretraining_loss(model, batch, generator)
-        update(model, hidden + follows if next_sentence else hidden, optimizer, schedule)
-        losses.append((hidden.item(), follows.item()))
-        after_step(*losses[-1])
+    with one_thread_each(parts) as spread:
+        for _, batch in zip(range(steps), batches, strict=False):
+            cut = [Pairs(*columns) for columns in zip(*(c.chunk(parts) for c in batch), strict=True)]
+            shares = [len(part.ids) / len(batch.ids) for part in cut]
+            found, gradients = zip(*spread(learn, cut, shares, generators), strict=True)
+            for weight, first, *others in zip(weights, *gradients, strict=True):
+                weight.grad = first if first is None else functools.reduce(Tensor.add_, others, first)
+            nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(tuple(sum(found).tolist()))
+            after_step(*losses[-1])
     model.eval()
     return np.array(losses)
 
