@@ -9,10 +9,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # Idle threads must not spin on the cores that other lectures need.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: help run test lab bench clean
+.PHONY: help run test test-colab lab bench clean
 help:
 	@echo "make run [PROFILE=ci|laptop|gpu]  execute every lecture; the report is build/report.html"
 	@echo "make test                         check the package and every stored output"
+	@echo "make test-colab               run the lectures on Colab's packages, set-up cell and all"
 	@echo "make lab                          open the welcome lecture in JupyterLab"
 	@echo "make bench                        measure against other ways of doing the same"
 	@echo "make clean                        remove the environment and what was built"
@@ -27,6 +28,12 @@ test: $(BIN)/.installed
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval tests notebooks
 
+# The package is not installed there: the set-up cell has to bring it, as on Colab.
+test-colab:
+	test -x .venv-colab/bin/python || "$(PYTHON)" -m venv .venv-colab
+	.venv-colab/bin/python -m pip install -q -r tools/colab.txt
+	.venv-colab/bin/python tools/colab_check.py $(LECTURES)
+
 lab: $(BIN)/.installed
 	$(BIN)/course lab
 
@@ -35,7 +42,7 @@ bench: $(BIN)/.installed
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) .venv-colab build
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer, and found none on the PATH. Install one (python.org,"; \

