@@ -282,7 +282,7 @@ def run_all(
             raise
     rows = {(row["method"], row["real"]): row for run in runs for row in run.scores()}
     (out / "scoreboard.json").write_text(json.dumps(list(rows.values()), indent=1) + "\n", encoding="utf-8")
-    summary = {
+    summary: dict[str, Any] = {
         "profile": profile,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 2),

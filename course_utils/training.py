@@ -252,7 +252,8 @@ def fit(
         "seed": seed,
         "n": len(train),
     }
-    history, best = History(), {}
+    history = History()
+    best: dict[str, Tensor] = {}
     file = Path(checkpoint, "checkpoint.safetensors") if checkpoint else None
     if file and file.exists():
         history, best = _load_checkpoint(file, run, trained, optimizer)

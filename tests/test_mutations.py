@@ -160,8 +160,8 @@ MUTATIONS = {
     ),
     "a masked-LM loss that ignores its mask": (
         "models/bert.py",
-        "return self.fill_in(last[chosen])",
-        "return self.fill_in(last[ids > 0])",
+        "self.fill_in(last[chosen[asked]])",
+        "self.fill_in(last)",
         "test_bert.py::test_logits_are_computed_at_chosen_places_only_and_are_those_of_all_places",
     ),
     "padding that can be chosen": (
@@ -181,6 +181,12 @@ MUTATIONS = {
         "read = torch.where(chosen & (fate < 0.8), mask, ids)",
         "read = ids",
         "test_bert.py::test_fifteen_per_cent_are_chosen_and_go_80_10_10",
+    ),
+    "a core's part of the batch counted as the whole": (
+        "models/bert.py",
+        "both = share * torch.stack",
+        "both = torch.stack",
+        "test_bert.py::test_cores_share_a_batch_and_learn_what_one_would",
     ),
     "torn sentences give the pairs away": (
         "models/bert.py",

@@ -294,7 +294,7 @@ def fill_in_the_blank(
     model.eval()
     guesses = model.fill_in(model.encoder(ids)[-1][blank]).softmax(-1).topk(count)
     return [
-        [(tokenizer.id_to_token(int(i)), float(p)) for p, i in zip(*both, strict=True)]
+        [(tokenizer.id_to_token(int(i)) or "", float(p)) for p, i in zip(*both, strict=True)]
         for both in zip(guesses.values, guesses.indices, strict=True)
     ]
 

@@ -141,7 +141,7 @@ class Encoder(nn.Module):
         for block in self.blocks if only is None else self.blocks[:-1]:
             states.append(block(states[-1], allowed))
         if only is not None:  # places have looked at each other: those that nobody asks about may rest
-            final = self.blocks[-1]
+            final: Any = self.blocks[-1]
             states.append(final.feed_forward(final.attend(states[-1], allowed)[only]))
         return states
 
