@@ -1,6 +1,7 @@
 """The course's own checkpoints: they load, they are what the registry says, and a damaged one is refused."""
 
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ LOADERS = {
     "elmo": checkpoints.load_elmo,
     "language-model": checkpoints.load_language_model,
     "bert-mini": checkpoints.load_bert_mini,
+    "bert-mini-mlm": partial(checkpoints.load_bert_mini, next_sentence=False),
 }
 
 
@@ -32,7 +34,7 @@ def copied(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", LOADERS)
 def test_checkpoints_load(name):
     model, vocabulary = LOADERS[name]()
-    if name == "bert-mini":
+    if name.startswith("bert"):
         assert vocabulary.get_vocab_size() == model.bias.numel()
     else:
         words = getattr(model, "softmax", getattr(model, "output", None)).out_features
@@ -40,7 +42,8 @@ def test_checkpoints_load(name):
     assert not model.training
     for key, parameter in model.named_parameters():
         assert parameter.dtype == torch.float32 and torch.isfinite(parameter).all(), key
-        assert parameter.std() > 0 or parameter.numel() == 1, key
+        untrained = name == "bert-mini-mlm" and key.startswith(("pooler", "follows"))  # its biases are zeros
+        assert parameter.std() > 0 or parameter.numel() == 1 or untrained, key
     assert registry()[name].bytes <= 25e6
 
 
@@ -72,6 +75,12 @@ def test_the_small_bert_fills_in_blanks_and_tells_pairs():
     coded = tokenizer.encode("The cat sat.", "It slept.")
     ids, segments = torch.tensor([coded.ids]), torch.tensor([coded.type_ids])
     assert model(ids, segments, ids == -1)[1].shape == (1, 2)
+
+
+def test_both_small_berts_read_the_same_pieces():
+    (both, one), (alone, two) = (checkpoints.load_bert_mini(next_sentence=given) for given in (True, False))
+    assert one.to_str() == two.to_str()
+    assert not torch.equal(both.encoder.words.weight, alone.encoder.words.weight)
 
 
 def test_what_is_saved_comes_back(tmp_path):

@@ -11,12 +11,14 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import texts
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 
 from course_utils.datasets import load_glove
 from course_utils.models import bert, elmo, language_model
@@ -31,6 +33,7 @@ SIZES = {
     "language_model": {"words": 12_000, "units": 200, "layers": 2},
     "bert-mini": {"words": 8_000, "units": 192, "layers": 4, "heads": 4, "positions": 128},
 }
+SIZES["bert-mini-mlm"] = SIZES["bert-mini"]
 BERT_STEPS, BERT_TOKENS = 24_000, 1_024  # steps, and pieces in each: five and a half passes
 
 
@@ -154,10 +157,13 @@ def train_language_model(parts: dict) -> None:
     print(json.dumps({"seconds": round(seconds), "held-out perplexity: ours, Kneser-Ney": result}))
 
 
-def train_bert(parts: dict) -> None:
-    """The small BERT: its WordPiece vocabulary, then both tasks of its pre-training."""
-    size, folder = SIZES["bert-mini"], FOLDER / "bert-mini"
-    tokenizer = bert.train_tokenizer((s for some in parts["train"].values() for s in some), size["words"])
+def train_bert(parts: dict, next_sentence: bool = True) -> None:
+    """The small BERT: its WordPiece vocabulary, then both tasks of its pre-training; or hidden pieces alone, with the same pieces."""
+    size, folder = SIZES["bert-mini"], FOLDER / ("bert-mini" if next_sentence else "bert-mini-mlm")
+    if next_sentence:
+        tokenizer = bert.train_tokenizer((s for some in parts["train"].values() for s in some), size["words"])
+    else:
+        tokenizer = Tokenizer.from_file(str(FOLDER / "bert-mini" / "tokenizer.json"))
     cut = {
         part: {
             name: bert.join_sentences(e.ids for e in tokenizer.encode_batch(some, add_special_tokens=False))
@@ -178,7 +184,12 @@ def train_bert(parts: dict) -> None:
     begin, report = time.perf_counter(), reporter()
     batches = bert.pair_batches(list(cut["train"].values()), (32, 64, 128), BERT_TOKENS)
     bert.pretrain(
-        model, batches, BERT_STEPS, rate=1e-3, after_step=lambda hidden, follows: report(hidden + follows)
+        model,
+        batches,
+        BERT_STEPS,
+        rate=1e-3,
+        next_sentence=next_sentence,
+        after_step=lambda hidden, follows: report(hidden + follows * next_sentence),
     )
     seconds = time.perf_counter() - begin
     save_checkpoint(folder, model, size)
@@ -200,9 +211,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # the same sums in the same order, so that the weights come out again
     parts = texts.split(texts.read(arguments.packages, arguments.union))
-    {"elmo": train_elmo, "language_model": train_language_model, "bert-mini": train_bert}[arguments.name](
-        parts
-    )
+    {
+        "elmo": train_elmo,
+        "language_model": train_language_model,
+        "bert-mini": train_bert,
+        "bert-mini-mlm": partial(train_bert, next_sentence=False),
+    }[arguments.name](parts)
 
 
 if __name__ == "__main__":

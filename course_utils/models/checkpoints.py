@@ -39,13 +39,17 @@ def load_language_model() -> tuple[LanguageModel, Vocabulary]:
     return _load("language-model", LanguageModel)
 
 
-def load_bert_mini() -> tuple[BertForPreTraining, Tokenizer]:
+def load_bert_mini(*, next_sentence: bool = True) -> tuple[BertForPreTraining, Tokenizer]:
     """The small BERT of lecture 08 with both heads of its pre-training, and its WordPiece tokenizer; dropout off.
+
+    Args:
+        next_sentence: False for the one that saw the same pairs in as many steps and learned from hidden pieces alone. Its
+            pooler and the head after it are as they were born.
 
     Raises:
         course_utils.assets.AssetError: if a file is missing or is not the one that was published.
     """
-    asset = resolve("bert-mini")
+    asset = resolve("bert-mini" if next_sentence else "bert-mini-mlm")
     return _model(asset, BertForPreTraining), Tokenizer.from_file(str(asset.path("tokenizer.json")))
 
 
