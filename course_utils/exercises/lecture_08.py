@@ -419,8 +419,8 @@ QUIZ = [
             Choice(
                 "To tell the two styles apart; sense is not needed.",
                 True,
-                "One “chapter” gives it away. The same goes for a part that begins with a torn word. So the other part comes from the "
-                "same source, and begins where a sentence begins.",
+                "One “chapter” gives it away. The same goes for a part that begins in the middle of a sentence, if only one kind of "
+                "pair has that. So the other part comes from the same source, and is cut by the same rule.",
             ),
             Choice(
                 "To read both styles equally well, which makes the pairs better ones.",
@@ -486,10 +486,10 @@ QUIZ = [
                 "It looks both ways, and guesses once, at the chosen places alone. Both sides make a guess better, not double.",
             ),
             Choice(
-                "The left-to-right one, so the masked one needs more passes.",
+                "The left-to-right one: it guesses at every place.",
                 True,
-                "It guesses at every place, the masked one at 15 in 100. With new masks in each pass the same text asks other "
-                "questions, so more passes are not mere repetition.",
+                "The masked one guesses at 15 in 100, and has fewer guesses to learn from in each pass. But each sees both sides: in "
+                "Devlin et al. (2019, appendix C.1) it learns only a little more slowly at first, and is soon the better one.",
             ),
             Choice(
                 "Neither: it is the number of pieces read that counts.",

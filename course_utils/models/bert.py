@@ -150,8 +150,9 @@ def join_sentences(sentences: Iterable[Sequence[int]]) -> Source:
 def sentence_pairs(source: Source, length: int, seed: int = 0) -> Pairs:
     """Cut a text into pairs that fill ``length``; every second one, by chance, gets a second part from elsewhere.
 
-    A chunk begins where a sentence begins and is parted where a sentence begins, and what is taken from elsewhere begins with
-    a sentence, too: from the *same* source, so that neither style nor a torn word gives the answer away.
+    A chunk begins where a sentence begins and is parted where one begins, and what is taken from elsewhere begins with a
+    sentence, too. Where a sentence fills the chunk alone it is torn, and the other part begins anywhere. Both kinds of pairs
+    follow the same rule and come from the *same* source, so that neither style nor a torn sentence gives the answer away.
 
     Raises:
         ValueError: if the length leaves no room for two parts, or the text is shorter than four chunks.
