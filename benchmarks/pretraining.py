@@ -9,7 +9,8 @@ losses are those of the same held-out pairs, hidden in the same places.
 
     textbook   transformers' BertForPreTraining; sentence pairs padded to 128, logits everywhere, a plain loop
     Trainer    the same model under Hugging Face Trainer with DataCollatorForLanguageModeling: padded to the longest of a batch
-    ours       models.bert: pairs that fill their length, logits at the chosen places, fused AdamW, no dropout
+    ours       models.bert: pairs that fill their length, last layer and logits where they are asked for, a part of the batch for
+               each core, fused AdamW, no dropout
 
 The other two keep the dropout of 0.1 that their configuration has by default.
 """

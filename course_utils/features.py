@@ -10,7 +10,6 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from tqdm.auto import tqdm
 
 from course_utils.assets import AssetError, registry, resolve
 from course_utils.models.heads import pool_states
+from course_utils.parallel import one_thread_each
 from course_utils.session import cache_folder, current_profile, has_accelerator, show_progress
 from course_utils.text import length_bucketed, pad_rows
 
@@ -280,18 +280,10 @@ def _vectors(
 def _side_by_side(
     compute: Any, batches: list, device: torch.device
 ) -> Iterator[tuple[list[bytes], np.ndarray]]:
-    """Results as they are finished: on a CPU with n threads, from n workers of one thread each."""
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or min(threads, len(batches)) < 2:
-        yield from map(compute, batches)
-        return
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        for future in as_completed([pool.submit(compute, batch) for batch in batches]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt waits for the batches under way, not for all
-        torch.set_num_threads(threads)  # the workers changed what new threads start with
+    """The results, in order: on a CPU with n threads, from n workers of one thread each."""
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    with one_thread_each(min(threads, len(batches))) as spread:
+        yield from spread(compute, batches)
 
 
 class VectorStore:

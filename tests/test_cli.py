@@ -126,6 +126,7 @@ def test_a_second_run_says_what_moved(course):
     assert "01_good, share <b>: 0.95 → 0.9 (-5.3%; at least 0.8)" in again.stdout
     page = (course.root / "build" / "report.html").read_text()
     assert "Since the last run" in page and "share &lt;b&gt;" in page and "+33.3%" in page
+    assert re.search(r"0\.95 \(\d{4}-\d\d-\d\d\)", page)  # and when that was
 
 
 def test_assets_are_listed_fetched_verified_and_removed(course, monkeypatch):

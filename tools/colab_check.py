@@ -118,7 +118,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, archive_server() as address:
         folder = Path(name)
         environment = pretend(folder)
-        for place, lecture in enumerate(lectures):
+        for lecture in lectures:
             begin = time.perf_counter()
             try:
                 seconds = run(lecture, address, folder, environment)
@@ -127,8 +127,8 @@ def main() -> None:
                 said = [line for line in str(error).splitlines() if line.strip()]
                 print(f"{lecture.stem}: {said[-1] if said else type(error).__name__}", flush=True)
                 continue
-            if not place and seconds > LIMIT:
-                failed.append(f"set-up took {seconds:.0f} s")
+            if seconds > LIMIT:
+                failed.append(f"{lecture.stem}: set-up took {seconds:.0f} s")
             print(
                 f"{lecture.stem}: passed in {time.perf_counter() - begin:.0f} s, set-up {seconds:.0f} s",
                 flush=True,
