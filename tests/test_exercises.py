@@ -1,5 +1,6 @@
 """Exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis; the quiz explains everything."""
 
+import html
 import math
 import re
 from pathlib import Path
@@ -388,6 +389,17 @@ def test_the_quiz_without_widgets(lecture, monkeypatch, capsys):
             printed = capsys.readouterr().out
             assert printed.startswith("✓" if choice.right else "✗") and choice.why in printed
     assert f'answer("{lecture}", 1, "a")' in text
+
+
+@pytest.mark.parametrize("lecture", QUIZZES)
+def test_the_quiz_on_a_page_unfolds_to_every_explanation(lecture):
+    page = quiz.quiz_markup(quiz.questions(lecture))
+    choices = [choice for question in quiz.questions(lecture) for choice in question.choices]
+    assert page.count("<details>") == len(choices) and "<script" not in page
+    for choice in choices:
+        sign = "✓" if choice.right else "✗"
+        unfolded = page.split(f"<summary>{html.escape(choice.text)}</summary>")[1].split("</details>")[0]
+        assert sign in unfolded and html.escape(choice.why) in unfolded
 
 
 def test_the_quiz_answers_wrong_requests():

@@ -100,6 +100,19 @@ def quiz_text(asked: Sequence[Question], lecture: str) -> str:
     return "\n".join([*lines, f'                                answer("{lecture}", 1, "a")'])
 
 
+def quiz_markup(asked: Sequence[Question]) -> str:
+    """The quiz as HTML that needs neither kernel nor script: each choice unfolds to why it is right or wrong."""
+    blocks = []
+    for number, question in enumerate(asked, start=1):
+        choices = "".join(
+            f"<details><summary>{html.escape(choice.text)}</summary>"
+            f"{note(html.escape(choice.why), good=choice.right)}</details>"
+            for choice in question.choices
+        )
+        blocks.append(f"<p><b>{number}. {html.escape(question.text)}</b></p>{choices}")
+    return f'<div class="course-quiz">{"".join(blocks)}</div>'
+
+
 def quiz_panel(asked: Sequence[Question]) -> ipw.VBox:
     """The widget of :func:`quiz`: one box a question (text, choices, button, explanation), the score below."""
     solved: set[int] = set()
