@@ -75,6 +75,7 @@ def kernel_environment(profile: str, lecture: str, threads: int, **more: str) ->
     environment.update(
         COURSE_PROFILE=profile,
         COURSE_LECTURE=lecture,
+        COURSE_PROGRESS="off",  # a re-execution is nobody's homework
         OMP_WAIT_POLICY="passive",
         TOKENIZERS_PARALLELISM="false",
     )

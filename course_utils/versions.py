@@ -12,12 +12,15 @@ from course_utils import lectures
 
 # What the lectures say of the folded cell, and what is left to say where there is none.
 FOLDED = {
-    "a stub to fill in, a folded solution, and a check": "a stub to fill in, and a check",
+    "a stub to fill in, two hints, a folded solution, and a check": "a stub to fill in, two hints, and a check",
     "Write into the stub, run it, skip the folded cell, run the check.": "Write into the stub, run it, run the check.",
     ", run it, *skip the folded cell* (it holds a solution, which would replace yours), and run": ", run it, and run",
+    "The solution is in the folded cell below the stub.": "Your instructor has the solution.",
+    " (What the folded solution passes counts as well: only you know.)": "",
     "- **Solutions** are folded away beneath their exercise. Try first, look afterwards; comparing is allowed.\n": "",
 }
 ANSWERS = re.compile(r"\n*<details><summary>Answers</summary>\n*(.*?)\n*</details>", re.DOTALL)
+HINTS = re.compile(r"\n*<details><summary>Hint 1.*?</details>\n</details>", re.DOTALL)
 STUB = "raise NotImplementedError"
 CHECK = re.compile(r"check_\w+(?=\()")
 
@@ -73,7 +76,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
                 f"Cell {place + 1}: a solution stands between its question and its check."
             )
         checks += CHECK.findall(check.source)
-        question = _unfolded(before[-1].source.removeprefix("## Exercises\n\n"))
+        question = _unfolded(HINTS.sub("", before[-1].source.removeprefix("## Exercises\n\n")))
         answers += [new_markdown_cell(question), new_code_cell(cell.source), new_code_cell(check.source)]
     answers += [
         new_markdown_cell(ANSWERS.sub(r"\n\n**Answers:** \1", cell.source))

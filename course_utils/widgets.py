@@ -7,6 +7,7 @@ its own :class:`ipywidgets.HTML`, so nothing stale is left behind and nothing is
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,8 @@ from course_utils import plotting
 from course_utils.session import show_progress
 from course_utils.word_vectors import WordVectors
 
-LONGEST = 1_000
+LONGEST = 1_000  # characters
+PAUSE = 0.1  # seconds without a change before a figure is drawn
 EXAMPLES = (
     "Running late, start dinner without me and keep some for later",
     "You have won two cinema tickets! Call now to claim, the offer ends tonight",
@@ -42,6 +44,30 @@ def note(text: str, *, good: bool | None = None) -> str:
     """A message as HTML, with a sign before it (✓ right, ✗ wrong), so that colour says nothing alone."""
     sign, colour = {True: ("✓ ", "#00694D"), False: ("✗ ", "#A34700"), None: ("", "inherit")}[good]
     return f'<div role="status" style="color:{colour};line-height:1.5;margin:4px 0">{sign}{text}</div>'
+
+
+def trouble(error: Exception) -> str:
+    """What went wrong, in words (HTML): a reader of a widget sees no traceback."""
+    said = str(error.args[0] if error.args else error)
+    name = "" if isinstance(error, (KeyError, ValueError)) else f"{type(error).__name__}: "
+    return note(html.escape(f"{name}{said}"), good=False)
+
+
+def at_rest(redraw: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Call ``redraw`` with the last of several changes that come at once: a key held down sends dozens, and a figure
+    drawn for each would follow the slider like a slow film."""
+    waiting: asyncio.TimerHandle | None = None
+
+    def changed(change: Any) -> None:
+        nonlocal waiting
+        if waiting:
+            waiting.cancel()
+        try:
+            waiting = asyncio.get_running_loop().call_later(PAUSE, redraw, change)
+        except RuntimeError:  # no kernel, nobody types
+            redraw(change)
+
+    return changed
 
 
 def threshold_explorer(labels: Any, scores: Any, threshold: float = 0.5, *, real: bool = True) -> None:
@@ -86,12 +112,12 @@ def threshold_panel(labels: Any, scores: Any, threshold: float = 0.5, *, real: b
     picture = ipw.Image(format="png", layout=ipw.Layout(display="none", max_width="100%"))
 
     def redraw(change: dict[str, Any]) -> None:
-        text.value = threshold_text(truth, values, change["new"])
         # The image model outlives any redraw: one picture, replaced as a whole, also where outputs are not kept.
-        picture.value = plotting.png(plotting.threshold_figure(labels, scores, change["new"], real=real))
+        drawn = plotting.png(plotting.threshold_figure(labels, scores, change["new"], real=real))
+        text.value, picture.value = threshold_text(truth, values, change["new"]), drawn
         picture.layout.display = "block"
 
-    slider.observe(redraw, names="value")
+    slider.observe(at_rest(redraw), names="value")
     return ipw.VBox([slider, text, picture])
 
 
@@ -186,7 +212,7 @@ def message_panel(predict: Callable[[str], float], *, threshold: float = 0.5) ->
 def ask_panel(fields: Mapping[str, str], answer: Callable[..., str], button: str) -> ipw.VBox:
     """Text fields, a button, and below it what ``answer(*contents)`` returns (HTML).
 
-    What the fields hold is stripped; an empty one is asked for, and a KeyError or ValueError of ``answer`` is shown in words.
+    What the fields hold is stripped; an empty one is asked for, a long one refused, and an error of ``answer`` shown in words.
     """
     entries = [
         ipw.Text(value=value, description=name, layout=ipw.Layout(width="320px", max_width="100%"))
@@ -200,10 +226,15 @@ def ask_panel(fields: Mapping[str, str], answer: Callable[..., str], button: str
         if empty:
             shown.value = note(f"Please fill in: {', '.join(empty)}.")
             return
+        if max(map(len, contents)) > LONGEST:
+            shown.value = note(
+                f"Please keep it under {LONGEST:,} characters: this has {max(map(len, contents)):,}."
+            )
+            return
         try:
             shown.value = answer(*contents)
-        except (KeyError, ValueError) as error:
-            shown.value = note(html.escape(str(error.args[0] if error.args else error)), good=False)
+        except Exception as error:
+            shown.value = trouble(error)
 
     press.on_click(ask)
     for entry in entries:  # an answer must not stand beside a question it was not given to
@@ -282,6 +313,8 @@ def training_panel(train: Callable[[int], Any], look: Callable[[], str], most: i
             total += slider.value
             lines.insert(0, f"{total} more: {html.escape(look())}")
             shown.value = note("<br>".join(lines))
+        except Exception as error:  # what was learned before stays on show
+            shown.value = trouble(error) + note("<br>".join(lines))
         finally:
             press.disabled = False
 
@@ -448,9 +481,16 @@ def attention_panel(
         if not asked:
             text.value, picture.value = note("There is nothing to look at yet: type a sentence."), b""
             return
-        if asked not in known:
-            known.clear()
-            known[asked] = look(asked)
+        try:
+            if len(asked) > LONGEST:
+                raise ValueError(f"Please keep it under {LONGEST:,} characters: this has {len(asked):,}.")
+            if asked not in known:
+                read = look(asked)
+                known.clear()
+                known[asked] = read
+        except Exception as error:
+            text.value, picture.value = trouble(error), b""
+            return
         tokens, maps = known[asked]
         if len(tokens) > longest:
             text.value = note(f"{len(tokens)} tokens are too many for a picture: {longest} at most, please.")
@@ -462,7 +502,8 @@ def attention_panel(
         picture.value = plotting.png(plotting.heatmap(frame, title, "weight", numbers=False, limit=1))
         text.value = note(f"Strongest between words: {html.escape(strongest_looks(tokens, weights))}.")
 
+    follow = at_rest(redraw)
     for control in (entry, layers, heads):
-        control.observe(redraw, names="value")
+        control.observe(follow, names="value")
     redraw()
     return ipw.VBox([entry, layers, heads, text, picture])

@@ -1,6 +1,7 @@
 """Every figure says something, names its axes, reads without colour and tells stand-in data apart."""
 
 import base64
+from itertools import combinations
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -184,6 +185,37 @@ def test_colours_of_the_classes_differ_in_grey():
         return float(np.dot(mpl.colors.to_rgb(colour), (0.299, 0.587, 0.114)))
 
     assert abs(grey(plotting.COLOURS["ham"]) - grey(plotting.COLOURS["spam"])) > 0.1
+
+
+# Machado, Oliveira & Fernandes (2009), severity 1: what linear RGB becomes for an eye that lacks one kind of cone.
+EYES = {
+    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.01182, 0.04294, 0.968881)),
+    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.3039)),
+}  # fmt: skip
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+WHITE = np.array([0.9505, 1.0, 1.089])
+
+
+def seen_as(colour: str, eye: str) -> np.ndarray:
+    """A colour in CIE L*a*b*, as this eye sees it."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = TO_XYZ @ np.clip(np.array(EYES[eye]) @ linear, 0, 1) / WHITE
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_colours_differ_for_eyes_that_lack_a_cone(eye):
+    named = {
+        colour: 10 for colour in plotting.COLOURS.values()
+    }  # a difference of 2 can just be seen side by side
+    colours = named | {colour: 7 for colour, *_ in plotting.OTHERS}
+    for (one, least), (other, also) in combinations(colours.items(), 2):
+        assert np.linalg.norm(seen_as(one, eye) - seen_as(other, eye)) > min(least, also), (one, other)
+    red_and_green = np.linalg.norm(seen_as("#c0392b", "deuteranopia") - seen_as("#5a7d1b", "deuteranopia"))
+    assert red_and_green < 10, "the test itself must see the classic mistake"
 
 
 def test_show_sends_a_png_with_its_alternative(monkeypatch):

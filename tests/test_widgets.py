@@ -1,5 +1,6 @@
 """The widgets, driven without a browser: what a user does, and what he reads then."""
 
+import asyncio
 import re
 
 import ipywidgets as ipw
@@ -52,6 +53,28 @@ def test_the_picture_shows_the_threshold_of_the_slider(monkeypatch):
     slider, *_ = widgets.threshold_panel(LABELS, SCORES).children
     slider.value = 0.8
     assert drawn == [0.8]
+
+
+def test_a_key_held_down_draws_one_figure_and_words_and_figure_agree(monkeypatch):
+    drawn = []
+    original = plotting.threshold_figure
+
+    def watch(labels, scores, threshold, **options):
+        drawn.append(threshold)
+        return original(labels, scores, threshold, **options)
+
+    monkeypatch.setattr(plotting, "threshold_figure", watch)
+    slider, text, picture = widgets.threshold_panel(LABELS, SCORES).children
+
+    async def hold():
+        for step in range(1, 21):
+            slider.value = 0.5 + step / 100
+            await asyncio.sleep(0)
+        assert drawn == [] and "0.50" in text.value and picture.layout.display == "none"
+        await asyncio.sleep(5 * widgets.PAUSE)
+
+    asyncio.run(hold())
+    assert drawn == [0.7] and "0.70" in text.value and picture.layout.display == "block"
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
@@ -229,9 +252,42 @@ def test_the_button_is_free_again_after_a_training_that_failed():
     def fail(_):
         raise RuntimeError("no memory")
 
-    _, button, _ = widgets.training_panel(fail, lambda: "nothing").children
+    _, button, shown = widgets.training_panel(fail, lambda: "nothing").children
     button.click()
     assert not button.disabled
+    assert "RuntimeError: no memory" in shown.value and "before: nothing" in shown.value
+
+
+def test_an_answer_that_fails_is_told_in_the_widget_and_nothing_stale_is_left():
+    def answer(word):
+        if word == "boom":
+            raise RuntimeError("no <model>")
+        return widgets.note("fine")
+
+    entry, button, shown = widgets.ask_panel({"word": "x"}, answer, "Ask").children
+    button.click()
+    assert "fine" in shown.value
+    entry.value = "boom"
+    button.click()
+    assert "RuntimeError: no &lt;model&gt;" in shown.value and "fine" not in shown.value
+    entry.value = "a" * 5000
+    button.click()
+    assert "this has 5,000" in shown.value
+
+
+def test_a_sentence_that_cannot_be_read_leaves_no_old_picture():
+    def look(sentence):
+        if "boom" in sentence:
+            raise RuntimeError("no memory")
+        return looked_at(sentence)
+
+    entry, _, _, text, picture = widgets.attention_panel(look, "dogs bark").children
+    entry.value = "boom"
+    assert "RuntimeError: no memory" in text.value and not bytes(picture.value)
+    entry.value = "x" * 5000
+    assert "this has 5,000" in text.value and not bytes(picture.value)
+    entry.value = "dogs bark"
+    assert bytes(picture.value)
 
 
 @pytest.mark.parametrize("profile", ["ci", "laptop"])

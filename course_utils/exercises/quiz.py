@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as ipw
 
+from course_utils.exercises import progress
 from course_utils.widgets import note, show_widget
 
 # ipywidgets gives each choice one line of fixed height; answers in whole sentences need to wrap.
@@ -48,6 +50,11 @@ class Question:
             if len(choice.why) < 40:
                 raise ValueError(f"“{self.text}”: explain “{choice.text}” in 40 characters or more.")
 
+    @property
+    def key(self) -> str:
+        """A short name that stays when other questions come before this one."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:8]
+
 
 def questions(lecture: str) -> list[Question]:
     """The questions of a lecture, "10".
@@ -67,7 +74,8 @@ def questions(lecture: str) -> list[Question]:
 def quiz(lecture: str) -> None:
     """Show the quiz of a lecture; pages without widgets show the questions as text, to be answered by :func:`answer`."""
     asked = questions(lecture)
-    show_widget(quiz_panel(asked), quiz_text(asked, lecture))
+    panel = quiz_panel(asked, lambda question: progress.record(lecture, "quiz", question.key))
+    show_widget(panel, quiz_text(asked, lecture))
 
 
 def answer(lecture: str, question: int, letter: str) -> None:
@@ -83,6 +91,8 @@ def answer(lecture: str, question: int, letter: str) -> None:
     if letter.lower() not in choices:
         raise ValueError(f"Question {question} has the choices {', '.join(choices)}, not {letter!r}.")
     choice = choices[letter.lower()]
+    if choice.right:
+        progress.record(lecture, "quiz", asked[question - 1].key)
     print(f"{'✓ Right' if choice.right else '✗ Not quite'}. {choice.why}")
 
 
@@ -113,17 +123,31 @@ def quiz_markup(asked: Sequence[Question]) -> str:
     return f'<div class="course-quiz">{"".join(blocks)}</div>'
 
 
-def quiz_panel(asked: Sequence[Question]) -> ipw.VBox:
-    """The widget of :func:`quiz`: one box a question (text, choices, button, explanation), the score below."""
+def quiz_panel(
+    asked: Sequence[Question], answered: Callable[[Question], None] = lambda question: None
+) -> ipw.VBox:
+    """The widget of :func:`quiz`: one box a question (text, choices, button, explanation), the score below.
+
+    Args:
+        answered: is told each question that is answered rightly.
+    """
     solved: set[int] = set()
     score = ipw.HTML()
     boxes = [
-        _box(number, question, solved, score, len(asked)) for number, question in enumerate(asked, start=1)
+        _box(number, question, solved, score, len(asked), answered)
+        for number, question in enumerate(asked, start=1)
     ]
     return ipw.VBox([ipw.HTML(STYLE), *boxes, score])
 
 
-def _box(number: int, question: Question, solved: set[int], score: ipw.HTML, total: int) -> ipw.VBox:
+def _box(
+    number: int,
+    question: Question,
+    solved: set[int],
+    score: ipw.HTML,
+    total: int,
+    answered: Callable[[Question], None],
+) -> ipw.VBox:
     names = [choice.text for choice in question.choices]
     radio = ipw.RadioButtons(options=names, value=None, layout=ipw.Layout(width="100%", height="auto"))
     radio.add_class("course-quiz")
@@ -139,6 +163,7 @@ def _box(number: int, question: Question, solved: set[int], score: ipw.HTML, tot
         explanation.value = note(f"{verdict} {html.escape(choice.why)}", good=choice.right)
         if choice.right:
             solved.add(number)
+            answered(question)
         score.value = note(f"{len(solved)} of {total} questions answered rightly so far.")
 
     button.on_click(reveal)

@@ -38,7 +38,7 @@ def problems(path: Path, repository: str = REPOSITORY) -> list[str]:
         found.append(f"the file has {len(text.encode()):,} bytes, more than {LARGEST_FILE:,}")
     if text != lectures.to_text(lectures.normalise(notebook)):
         found.append("the file is not in its stored form: run `course run --update`")
-    for check in (stored, opening, ending, code, figures, exercises, ignored, links):
+    for check in (stored, opening, ending, code, figures, exercises, hints, ignored, links):
         found += check(cells, path)
     found += sync.sync_notebook(notebook, path.name, repository)
     return found
@@ -96,8 +96,9 @@ def opening(cells, path) -> list[str]:
     if setup and setup[0] != first_code:
         found.append("code comes before the set-up cell")
     before = "\n".join(cell.source for _, cell in cells[: first_code or 1])
-    if "colab-badge" not in cells[0][1].source:
-        found.append("there is no Colab badge below the title")
+    for host in ("Colab", "Kaggle", "Binder"):
+        if f"[![Open in {host}](" not in cells[0][1].source:
+            found.append(f"there is no {host} badge below the title")
     if "What you will be able to do" not in before:
         found.append("the opening lacks 'What you will be able to do'")
     if not re.search(r"[Aa]bout \d+ minutes", before):
@@ -162,7 +163,7 @@ def figures(cells, path) -> list[str]:
                     found.append(f"cell {number}: an image with another image's alt text")
                 seen.add(alt)
         if cell.cell_type == "markdown":
-            for alt in re.findall(r"!\[([^\]]*)\]\((?![^)]*badge)", cell.source):
+            for alt in re.findall(r"!\[([^\]]*)\]\((?![^)]*(?:badge|open-in-kaggle))", cell.source):
                 if len(alt.strip()) < SHORTEST_ALT:
                     found.append(f"cell {number}: a picture in the text without alt text")
     return found
@@ -182,6 +183,32 @@ def exercises(cells, path) -> list[str]:
             found.append(f"cell {number}: the solution is not folded away (jupyter.source_hidden)")
         if "solution" in tags(cell) and (not position or "exercise" not in previous_code(cells, position)):
             found.append(f"cell {number}: the solution follows no exercise")
+    return found
+
+
+HINTS = re.compile(
+    r"\n\n<details><summary>Hint 1 · a nudge</summary>\n\n(.+?)\n\n<details><summary>Hint 2 · the idea</summary>\n\n(.+?)\n\n"
+    r"\*Still stuck\? The solution is in the folded cell below the stub\.\*\n\n</details>\n</details>$",
+    re.DOTALL,
+)
+
+
+def hints(cells, path) -> list[str]:
+    """Each question ends with a nudge, in it the idea, in it the way to the solution; neither is the solution."""
+    found = []
+    for position, (number, cell) in enumerate(cells):
+        if "exercise" not in tags(cell):
+            continue
+        question = cells[position - 1][1].source if position else ""
+        hint = HINTS.search(question)
+        if not hint:
+            found.append(f"cell {number}: the question before it does not end with its two hints")
+            continue
+        solution = next((each.source for _, each in cells[position:] if "solution" in tags(each)), "")
+        lines = [line.strip() for line in solution.split('"""')[-1].splitlines() if len(line.strip()) > 12]
+        given_away = [line for line in lines if line in question]
+        if given_away or hint[1] == hint[2]:
+            found.append(f"cell {number}: a hint gives the solution away, {given_away}")
     return found
 
 

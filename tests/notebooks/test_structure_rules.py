@@ -24,7 +24,7 @@ def picture(alt=ALT):
 
 def lecture():
     """The smallest lecture that has everything."""
-    opening = "# Title\n\n" + sync.colab_badge("01_small.ipynb", REPOSITORY)
+    opening = "# Title\n\n" + sync.badges("01_small.ipynb", REPOSITORY)
     opening += "\n\n**What you will be able to do**: much. It takes about 20 minutes."
     ending = "".join(f"## {name}\n\n" for name in ("Quiz", "Recap", "Glossary", "Further reading"))
     cells = [
@@ -36,9 +36,13 @@ def lecture():
             course={"source": "course_utils.expectations:record"},
         ),
         code("plot()", picture(), tags=["nbval-ignore-output"]),
-        new_markdown_cell("## Exercises\n\nSee [the quiz](#Quiz)."),
+        new_markdown_cell(
+            "## Exercises\n\nSee [the quiz](#Quiz).\n\n<details><summary>Hint 1 · a nudge</summary>\n\nThink.\n\n"
+            "<details><summary>Hint 2 · the idea</summary>\n\nGive back.\n\n"
+            "*Still stuck? The solution is in the folded cell below the stub.*\n\n</details>\n</details>"
+        ),
         code("def f(): ...", tags=["exercise"]),
-        code("def f():\n    return 1", tags=["solution"], jupyter={"source_hidden": True}),
+        code("def f():\n    return 1 + 0 + 0 + 0", tags=["solution"], jupyter={"source_hidden": True}),
         code("check_f(f)"),
         new_markdown_cell(ending),
     ]
@@ -95,7 +99,7 @@ FAULTS = {
     "31 lines": change(2, source="\n".join(["x = 1"] * 31)),
     "is not a title": replace(0, "# Title", "Title"),
     "no Colab badge": change(0, source="# Title\n\nWhat you will be able to do; about 20 minutes"),
-    "does not point to": replace(0, "01_small", "02_other"),
+    "do not point to": replace(0, "01_small", "02_other"),
     "What you will be able to do": replace(0, "What you will be able to do", "Hello"),
     "lacks a time": replace(0, "20 minutes", "an hour"),
     "several titles": replace(5, "## Exercises", "# Exercises"),
@@ -108,6 +112,9 @@ FAULTS = {
     "without alt text": change(4, outputs=[picture("short")]),
     "another image's alt text": change(4, outputs=[picture(), picture()]),
     "picture in the text": replace(5, "See", "![](map.svg) See"),
+    "does not end with its two hints": replace(5, "Hint 2", "Hint 3"),
+    "gives the solution away": replace(5, "Give back.", "`return 1 + 0 + 0 + 0`"),
+    "no Kaggle badge": replace(0, "Open in Kaggle", "Open in Elsewhere"),
     "no solution follows": change(7, tags=[]),
     "no check follows": replace(8, "check_f(f)", "f()"),
     "not folded away": change(7, jupyter={}),
