@@ -166,7 +166,7 @@ def _assets() -> list[Check]:
     checks = []
     for name, asset in assets.registry().items():
         state = assets.status(name)
-        size = f"{asset.bytes / 2**20:,.0f} MiB"
+        size = assets.size_text(asset.bytes)
         if state["problems"]:
             found, advice = "damaged", f"delete this file, and run again: {state['problems'][0]}"
             checks.append(Check(name, "problem", found, advice))

@@ -8,7 +8,7 @@ import re
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course_utils import lectures
+from course_utils import lectures, sync
 
 # What the lectures say of the folded cell, and what is left to say where there is none.
 FOLDED = {
@@ -16,10 +16,11 @@ FOLDED = {
     "Write into the stub, run it, skip the folded cell, run the check.": "Write into the stub, run it, run the check.",
     ", run it, *skip the folded cell* (it holds a solution, which would replace yours), and run": ", run it, and run",
     "The solution is in the folded cell below the stub.": "Your instructor has the solution.",
-    " (What the folded solution passes counts as well: only you know.)": "",
+    " (What the folded solution passes does not count.)": "",
     "- **Solutions** are folded away beneath their exercise. Try first, look afterwards; comparing is allowed.\n": "",
 }
 ANSWERS = re.compile(r"\n*<details><summary>Answers</summary>\n*(.*?)\n*</details>", re.DOTALL)
+BADGES = re.compile(rf"{sync.BADGE_LINE.pattern}\n*")
 HINTS = re.compile(r"\n*<details><summary>Hint 1.*?</details>\n</details>", re.DOTALL)
 STUB = "raise NotImplementedError"
 CHECK = re.compile(r"check_\w+(?=\()")
@@ -38,6 +39,8 @@ def _unfolded(text: str) -> str:
 def student(notebook: NotebookNode) -> NotebookNode:
     """A lecture as it is handed out: every stub is there, no solution, nothing has been run.
 
+    The badges are left out: they would open the lecture with its solutions.
+
     Raises:
         LectureError: if an exercise is not a stub that is still to be written: its answer would be given away.
     """
@@ -49,7 +52,7 @@ def student(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = _unfolded(ANSWERS.sub("", cell.source))
+            cell.source = _unfolded(ANSWERS.sub("", BADGES.sub("", cell.source)))
     return lectures.normalise(notebook)
 
 

@@ -41,14 +41,23 @@ def show_widget(widget: ipw.DOMWidget, otherwise: str) -> None:
 
 
 def note(text: str, *, good: bool | None = None) -> str:
-    """A message as HTML, with a sign before it (✓ right, ✗ wrong), so that colour says nothing alone."""
-    sign, colour = {True: ("✓ ", "#00694D"), False: ("✗ ", "#A34700"), None: ("", "inherit")}[good]
-    return f'<div role="status" style="color:{colour};line-height:1.5;margin:4px 0">{sign}{text}</div>'
+    """A message as HTML, with a sign before it (✓ right, ✗ wrong), so that colour says nothing alone.
+
+    A coloured one brings its own ground along: the page may be light or dark.
+    """
+    sign, colour = {
+        True: ("✓ ", "color:#00694D;background:#ECF6F2;padding:4px 8px;"),
+        False: ("✗ ", "color:#A34700;background:#FCF1E8;padding:4px 8px;"),
+        None: ("", ""),
+    }[good]
+    return f'<div role="status" style="{colour}line-height:1.5;margin:4px 0">{sign}{text}</div>'
 
 
 def trouble(error: Exception) -> str:
     """What went wrong, in words (HTML): a reader of a widget sees no traceback."""
-    said = str(error.args[0] if error.args else error)
+    said = (
+        str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    )  # KeyError quotes it
     name = "" if isinstance(error, (KeyError, ValueError)) else f"{type(error).__name__}: "
     return note(html.escape(f"{name}{said}"), good=False)
 

@@ -16,8 +16,8 @@ def own_environment(tmp_path, monkeypatch):
     """No test sees another one's downloads, scores or report, nor the machine's mirror unless it asks for it."""
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "course-cache"))
     monkeypatch.setenv("COURSE_PROFILE", "ci")
-    for name in ("COURSE_MIRROR", "COURSE_REPORT", "COURSE_LECTURE", "COURSE_SCOREBOARD", "COURSE_TIMEOUT"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("MIRROR", "REPORT", "LECTURE", "PROGRESS", "SCOREBOARD", "TIMEOUT"):
+        monkeypatch.delenv(f"COURSE_{name}", raising=False)
 
 
 @pytest.fixture

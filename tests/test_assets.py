@@ -16,7 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from course_utils.assets import Asset, AssetError, copy_to, registry, remove, resolve, status, store
+from course_utils.assets import (
+    Asset,
+    AssetError,
+    copy_to,
+    registry,
+    remove,
+    resolve,
+    size_text,
+    status,
+    store,
+)
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"ham\tsee you at seven\nspam\tWIN a prize\n" * 200
@@ -468,7 +478,7 @@ def test_a_full_disk(limit, server, cached):
         timeout=60,
     )
     assert result.returncode == 1
-    assert "AssetError" in result.stderr and "File too large" in result.stderr and "MB free" in result.stderr
+    assert "AssetError" in result.stderr and "File too large" in result.stderr and "B free" in result.stderr
     assert cached() == []
 
 
@@ -579,3 +589,10 @@ def test_a_table_on_the_hub_gives_the_original_file(server, tmp_path, mirror, mo
     assert output(in_process(arguments, **hub_environment(server, tmp_path))) == "download"
     rebuilt = tmp_path / "course-cache" / "assets" / "sms" / "SMSSpamCollection"
     assert rebuilt.read_bytes() == original
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 kB"), (45_300, "45 kB"), (91_600_000, "91.6 MB"), (1_234_500_000, "1,234.5 MB")]
+)
+def test_sizes_are_told_as_for_downloads(size, text):
+    assert size_text(size) == text

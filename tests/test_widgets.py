@@ -275,6 +275,18 @@ def test_an_answer_that_fails_is_told_in_the_widget_and_nothing_stale_is_left():
     assert "this has 5,000" in shown.value
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("no vector for pear"), "✗ no vector for pear"),
+        (FileNotFoundError(2, "No such file", "x"), "✗ FileNotFoundError: [Errno 2] No such file: &#x27;x&#x27;"),
+        (RuntimeError(), "✗ RuntimeError: "),
+    ],
+)
+def test_errors_are_told_in_full(error, said):
+    assert said in widgets.trouble(error)
+
+
 def test_a_sentence_that_cannot_be_read_leaves_no_old_picture():
     def look(sentence):
         if "boom" in sentence:

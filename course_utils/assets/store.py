@@ -62,6 +62,11 @@ class AssetFile:
     sha256: str
 
 
+def size_text(size: int) -> str:
+    """Bytes in words, as people count them for downloads: 91.6 MB, 45 kB."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
+
+
 @dataclass(frozen=True)
 class Asset:
     """One entry of the registry. ``wheel``, ``sources`` and ``stand_in`` have the keys described in ``registry.toml``;
@@ -492,7 +497,7 @@ def _advice(asset: Asset, profile: str, failures: list[Failure]) -> str:
     elif asset.sources:
         steps.append("check the connection and run again")
         steps.append(
-            f"where the cache is the trouble, set COURSE_CACHE to a folder with {asset.bytes / 1e6:,.1f} MB free"
+            f"where the cache is the trouble, set COURSE_CACHE to a folder with {size_text(asset.bytes)} free"
         )
     names = ", ".join(file.name for file in asset.files)
     mirror = f"put {names} (from {asset.home}) into FOLDER/{asset.name} and set COURSE_MIRROR=FOLDER"

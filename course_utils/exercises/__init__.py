@@ -7,12 +7,14 @@ or raises :class:`CheckFailed` with a diagnosis.
 from __future__ import annotations
 
 import functools
+import linecache
 import re
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
 Check = Callable[[Callable[..., Any]], None]
+SOLUTION = "# One solution"  # so begins a solution's cell
 CHECKS: dict[str, list[str]] = {}  # lecture -> the names of its checks, in order, once its module is imported
 
 
@@ -41,7 +43,7 @@ def check(title: str) -> Callable[[Check], Check]:
                 )
             body(function)
             print(f"✓ {title}")
-            if found:
+            if found and not is_folded_solution(function):
                 from course_utils.exercises import progress  # which asks this module what there is to do
 
                 progress.record(found[1], "exercises", body.__name__)
@@ -49,6 +51,12 @@ def check(title: str) -> Callable[[Check], Check]:
         return run
 
     return decorate
+
+
+def is_folded_solution(function: Callable[..., Any]) -> bool:
+    """Whether the cell in which a function was written says that it is the course's solution: no student's progress."""
+    code = getattr(function, "__code__", None)
+    return code is not None and linecache.getline(code.co_filename, 1).startswith(SOLUTION)
 
 
 def call(function: Callable[..., Any], *arguments: Any, may_raise: tuple[type[Exception], ...] = ()) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from course_utils import lectures, sync
+from course_utils.exercises import SOLUTION
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = sync.repository(ROOT)
@@ -181,6 +182,10 @@ def exercises(cells, path) -> list[str]:
                 found.append(f"cell {number}: no check follows the exercise and its solution")
         if "solution" in tags(cell) and not cell.metadata.get("jupyter", {}).get("source_hidden"):
             found.append(f"cell {number}: the solution is not folded away (jupyter.source_hidden)")
+        if "solution" in tags(cell) and not cell.source.startswith(SOLUTION):
+            found.append(
+                f"cell {number}: the solution does not begin with {SOLUTION!r}, so it would count as progress"
+            )
         if "solution" in tags(cell) and (not position or "exercise" not in previous_code(cells, position)):
             found.append(f"cell {number}: the solution follows no exercise")
     return found

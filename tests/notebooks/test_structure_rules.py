@@ -42,7 +42,11 @@ def lecture():
             "*Still stuck? The solution is in the folded cell below the stub.*\n\n</details>\n</details>"
         ),
         code("def f(): ...", tags=["exercise"]),
-        code("def f():\n    return 1 + 0 + 0 + 0", tags=["solution"], jupyter={"source_hidden": True}),
+        code(
+            "# One solution.\ndef f():\n    return 1 + 0 + 0 + 0",
+            tags=["solution"],
+            jupyter={"source_hidden": True},
+        ),
         code("check_f(f)"),
         new_markdown_cell(ending),
     ]
@@ -114,6 +118,7 @@ FAULTS = {
     "picture in the text": replace(5, "See", "![](map.svg) See"),
     "does not end with its two hints": replace(5, "Hint 2", "Hint 3"),
     "gives the solution away": replace(5, "Give back.", "`return 1 + 0 + 0 + 0`"),
+    "count as progress": replace(7, "# One solution.", "# Look:"),
     "no Kaggle badge": replace(0, "Open in Kaggle", "Open in Elsewhere"),
     "no solution follows": change(7, tags=[]),
     "no check follows": replace(8, "check_f(f)", "f()"),
