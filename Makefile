@@ -1,6 +1,7 @@
 # Everything that the course can do in one word. `make` lists them; README.md has the plain commands beside each.
 PROFILE ?= ci
 VENV ?= .venv
+CHROMIUM ?= chromium
 BIN := $(VENV)/bin
 CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 # The first interpreter that is new enough; `make PYTHON=/path/to/python` takes another.
@@ -9,11 +10,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # Idle threads must not spin on the cores that other lectures need.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: help run test test-colab lab bench clean
+.PHONY: help run test test-colab test-browser browser lab bench clean
 help:
 	@echo "make run [PROFILE=ci|laptop|gpu]  execute every lecture; the report is build/report.html"
 	@echo "make test                         check the package and every stored output"
-	@echo "make test-colab               run the lectures on Colab's packages, set-up cell and all"
+	@echo "make test-colab                   run the lectures on Colab's packages, set-up cell and all"
+	@echo "make test-browser                 open lectures, site and slides in a real browser (Chromium)"
 	@echo "make lab                          open the welcome lecture in JupyterLab"
 	@echo "make bench                        measure against other ways of doing the same"
 	@echo "make clean                        remove the environment and what was built"
@@ -34,6 +36,16 @@ test-colab:
 	.venv-colab/bin/python -m pip install -q -r tools/colab.txt
 	.venv-colab/bin/python tools/colab_check.py $(LECTURES)
 
+# Screenshots are left in build/browser.
+test-browser: $(BIN)/.installed browser
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[browser]"
+	CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -m browser tests/browser
+
+browser:
+	@command -v "$(CHROMIUM)" >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } \
+		|| { echo "The browser tests need Chromium. Install it (Debian: sudo apt-get install chromium), or name another"; \
+		echo "browser of its family: make test-browser CHROMIUM=/path/to/chrome"; exit 1; }
+
 lab: $(BIN)/.installed
 	$(BIN)/course lab
 
@@ -49,5 +61,5 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 		echo "your package manager, or conda with environment.yml), or name it: make PYTHON=/path/to/python3.12"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(f"The course needs Python 3.11 or newer; $(PYTHON) is {v[0]}.{v[1]}." if v < (3, 11) else 0)'
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e ".[lab,test,offline]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[lab,test,offline,site]"
 	@touch $@

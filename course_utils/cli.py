@@ -17,6 +17,8 @@ from rich.table import Table
 
 from course_utils import assets, execution, lectures, report, sync, versions
 from course_utils import doctor as machine
+from course_utils import site as website
+from course_utils import slides as decks_of
 from course_utils.execution import LectureRun, Outcome
 from course_utils.session import cache_folder, current_profile
 
@@ -162,6 +164,38 @@ def solutions(
     _write_versions(names, out, versions.solutions)
 
 
+@app.command()
+def slides(
+    names: Lectures = None,
+    out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/slides"),
+) -> None:
+    """Write slides for each lecture, to be shown without a server or a network; press S for the notes."""
+    paths, out = lectures.find(names), out.resolve()
+    if out == lectures.notebooks_folder():
+        raise lectures.LectureError(f"{out} holds the lectures themselves; choose another folder for --out.")
+    decks = decks_of.write_slides(paths, out)
+    console.print(
+        f"{sum(deck.count for deck in decks)} slides for {len(decks)} "
+        f"{'lecture' if len(decks) == 1 else 'lectures'}: open {out / 'index.html'}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def site(
+    names: Lectures = None,
+    out: Annotated[Path, typer.Option(help="Where it goes.")] = Path("build/site"),
+) -> None:
+    """Write the lectures as pages with a search, to be read without a server, a network or a kernel."""
+    written = website.build(names, out)
+    console.print(
+        f"{len(written)} {'lecture' if len(written) == 1 else 'lectures'}: open {out.resolve() / 'index.html'}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def _write_versions(names: list[str] | None, out: Path, make: Callable[[NotebookNode], NotebookNode]) -> None:
     paths, out = lectures.find(names), out.resolve()
     if out == lectures.notebooks_folder():
@@ -201,7 +235,7 @@ def list_assets() -> None:
     for name in _chosen(None):
         state = assets.status(name, profile="laptop")
         here = "damaged" if state["problems"] else state["origin"] or "not yet"
-        table.add_row(name, f"{state['bytes'] / 1e6:,.1f} MB", here, state["licence"])
+        table.add_row(name, assets.size_text(state["bytes"]), here, state["licence"])
     console.print(table)
 
 
@@ -243,7 +277,7 @@ def remove_assets(
 ) -> None:
     """Delete downloaded assets from the cache; what came with the course, a wheel or a mirror stays."""
     for name in _chosen(names):
-        console.print(f"{name}: {assets.remove(name) / 1e6:,.1f} MB freed", markup=False)
+        console.print(f"{name}: {assets.size_text(assets.remove(name))} freed", markup=False)
 
 
 @app.command(name="sync")

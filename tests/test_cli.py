@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -154,7 +155,7 @@ def test_assets_are_listed_fetched_verified_and_removed(course, monkeypatch):
     broken.write_text("half a file")
     damaged = course("assets", "verify")
     assert damaged.returncode == 1 and f"{name} has 11 bytes" in damaged.stdout
-    assert "simlex-999: 0.0 MB freed" in course("assets", "remove", "simlex-999").stdout
+    assert "simlex-999: 0 kB freed" in course("assets", "remove", "simlex-999").stdout
     assert not broken.exists() and course("assets", "verify").returncode == 0
 
 
@@ -249,6 +250,25 @@ def test_the_set_up_cell_installs_nothing_that_colab_has():
     assert source.endswith("from course_utils import start\n\ncourse = start()")
     for name in ("torch", "numpy", "pandas", "ipywidgets"):
         assert name not in re.search(r"%pip.*", source)[0]
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("host", ["colab", "kaggle", "laptop"])
+def test_the_set_up_cell_installs_only_where_the_course_is_missing_on_a_host(monkeypatch, host, there):
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    asked = []
+    shell = SimpleNamespace(run_line_magic=lambda magic, line: asked.append((magic, line)))
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    if host == "colab":
+        monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    if host == "kaggle":
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if there else None)
+    source = sync.setup_source("owner/name").partition("from course_utils import start")[0]
+    exec(TransformerManager().transform_cell(source), {"get_ipython": lambda: shell})
+    installs = host != "laptop" and not there
+    assert [magic for magic, _ in asked] == ["pip"] * installs
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_every_dependency_is_pinned_within_its_range(group, wanted):
 def test_environment_yml_lists_the_same_names_and_versions():
     mapped, by_pip = conda()
     assert mapped.pop("python") == "3.12"
-    wanted = {canonicalize_name(each.name) for group, each in WANTED if group != "bench"}
+    wanted = {canonicalize_name(each.name) for group, each in WANTED if group not in ("bench", "browser")}
     assert not mapped.keys() & by_pip.keys()
     assert mapped.keys() | by_pip.keys() == wanted
     assert {**mapped, **by_pip} == {name: version for name, version in pins().items() if name in wanted}
@@ -72,9 +72,7 @@ def test_pins_hold_no_local_builds_and_no_cuda():
 
 
 def test_the_readme_ci_and_workflow_use_the_same_command():
-    assert re.search(
-        r"^exec make test\b", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), flags=re.MULTILINE
-    )
+    assert re.search(r"^make test\b", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), flags=re.MULTILINE)
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
     assert "make test" in workflow
     for version in ("3.11", "3.12", "3.13"):
@@ -89,6 +87,23 @@ def test_ci_run_is_executable_and_strict():
     assert "set -euo pipefail" in file.read_text(encoding="utf-8")
 
 
+def test_binder_builds_from_the_same_pins_in_the_smallest_profile():
+    folder = ROOT / ".binder"
+    assert (folder / "runtime.txt").read_text() == "python-3.12\n"
+    build, begin = (folder / name for name in ("postBuild", "start"))
+    for script in (build, begin):
+        assert os.access(script, os.X_OK)
+        subprocess.run(["bash", "-n", script], check=True)
+    assert re.search(r"pip install .*-c constraints\.txt -e \"\.\[lab,offline\]\"", build.read_text())
+    shown = subprocess.run(
+        [begin, "sh", "-c", "echo $COURSE_PROFILE $OMP_WAIT_POLICY"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == "ci passive\n"
+
+
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     command = ["make", "-C", str(ROOT), *arguments]
     return subprocess.run(
@@ -98,7 +113,7 @@ def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 
 def test_make_lists_its_targets_by_default():
     shown = make().stdout
-    for target in ("make run", "make test", "make lab", "make bench", "make clean"):
+    for target in ("make run", "make test", "make test-browser", "make lab", "make bench", "make clean"):
         assert target in shown
 
 

@@ -279,7 +279,10 @@ def test_an_answer_that_fails_is_told_in_the_widget_and_nothing_stale_is_left():
     ("error", "said"),
     [
         (KeyError("no vector for pear"), "✗ no vector for pear"),
-        (FileNotFoundError(2, "No such file", "x"), "✗ FileNotFoundError: [Errno 2] No such file: &#x27;x&#x27;"),
+        (
+            FileNotFoundError(2, "No such file", "x"),
+            "✗ FileNotFoundError: [Errno 2] No such file: &#x27;x&#x27;",
+        ),
         (RuntimeError(), "✗ RuntimeError: "),
     ],
 )
