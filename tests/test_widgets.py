@@ -41,29 +41,27 @@ def test_the_threshold_slider_redraws_text_and_picture():
     assert pictures[0] != pictures[1] and pictures[0] == pictures[2]
 
 
-def test_the_picture_shows_the_threshold_of_the_slider(monkeypatch):
-    drawn = []
+@pytest.fixture
+def drawn(monkeypatch):
+    """The thresholds for which a figure has been drawn."""
+    thresholds = []
     original = plotting.threshold_figure
 
     def watch(labels, scores, threshold, **options):
-        drawn.append(threshold)
+        thresholds.append(threshold)
         return original(labels, scores, threshold, **options)
 
     monkeypatch.setattr(plotting, "threshold_figure", watch)
+    return thresholds
+
+
+def test_the_picture_shows_the_threshold_of_the_slider(drawn):
     slider, *_ = widgets.threshold_panel(LABELS, SCORES).children
     slider.value = 0.8
     assert drawn == [0.8]
 
 
-def test_a_key_held_down_draws_one_figure_and_words_and_figure_agree(monkeypatch):
-    drawn = []
-    original = plotting.threshold_figure
-
-    def watch(labels, scores, threshold, **options):
-        drawn.append(threshold)
-        return original(labels, scores, threshold, **options)
-
-    monkeypatch.setattr(plotting, "threshold_figure", watch)
+def test_a_key_held_down_draws_one_figure_and_words_and_figure_agree(drawn):
     slider, text, picture = widgets.threshold_panel(LABELS, SCORES).children
 
     async def hold():

@@ -139,9 +139,9 @@ def main() -> None:
             )
     if not failed:  # else the course may not be there
         # Without the conftest files, which need nbval.
-        command = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:warnings", "-o", "addopts="]
+        options = ["-q", "--noconftest", "-p", "no:warnings", "-o", "addopts="]
         chosen = ["-k", "test_widgets or test_progress or quiz", *WIDGETS]
-        if subprocess.run([*command, *chosen], cwd=ROOT).returncode:
+        if subprocess.run([sys.executable, "-m", "pytest", *options, *chosen], cwd=ROOT).returncode:
             failed.append("the widgets' tests")
     after = installed()
     failed += [
