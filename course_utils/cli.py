@@ -143,7 +143,12 @@ def _summary(outcomes: list[Outcome]) -> Table:
 def lab(name: Annotated[str, typer.Argument(metavar="[LECTURE]")] = "00") -> None:
     """Open a lecture in JupyterLab; the welcome lecture by default."""
     path = lectures.find([name])[0]
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(path)]))
+    command = [sys.executable, "-m", "jupyterlab", str(path)]
+    if (
+        getattr(os, "geteuid", lambda: None)() == 0
+    ):  # in a container everybody is root, and Jupyter would refuse
+        command.append("--allow-root")
+    raise typer.Exit(subprocess.call(command))
 
 
 @app.command()

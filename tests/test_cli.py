@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from typer.testing import CliRunner
 
-from course_utils import assets, doctor, execution, lectures, report, scoreboard, sync
+from course_utils import assets, cli, doctor, execution, lectures, report, scoreboard, sync
 
 ROOT = Path(__file__).parents[1]
 GOOD = """\
@@ -250,6 +251,16 @@ def test_the_set_up_cell_installs_nothing_that_colab_has():
     assert source.endswith("from course_utils import start\n\ncourse = start()")
     for name in ("torch", "numpy", "pandas", "ipywidgets"):
         assert name not in re.search(r"%pip.*", source)[0]
+
+
+@pytest.mark.parametrize(("user", "more"), [(0, ["--allow-root"]), (1000, [])])
+def test_lab_opens_a_lecture_for_root_in_a_container_too(monkeypatch, user, more):
+    asked = []
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(subprocess, "call", lambda command: asked.append(command) or 0)
+    assert CliRunner().invoke(cli.app, ["lab", "03"]).exit_code == 0
+    (path,) = lectures.find(["03"])
+    assert asked == [[sys.executable, "-m", "jupyterlab", str(path), *more]]
 
 
 @pytest.mark.parametrize("there", [True, False])
