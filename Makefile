@@ -42,7 +42,7 @@ test-browser: $(BIN)/.installed browser
 	CHROMIUM="$(CHROMIUM)" $(BIN)/python -m pytest -m browser tests/browser
 
 browser:
-	@command -v "$(CHROMIUM)" >/dev/null || { test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } \
+	@command -v "$(CHROMIUM)" >/dev/null || { test "$(CHROMIUM)" = chromium && test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } \
 		|| { echo "The browser tests need Chromium. Install it (Debian: sudo apt-get install chromium), or name another"; \
 		echo "browser of its family: make test-browser CHROMIUM=/path/to/chrome"; exit 1; }
 

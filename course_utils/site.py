@@ -26,7 +26,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils import lectures, pages, sync
+from course_utils import lectures, pages, sync, versions
 
 MARKER = ".course-site"  # what tells an earlier site from somebody's folder
 NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme", "latex2mathml")
@@ -59,20 +59,19 @@ class Lecture:
     links: tuple[tuple[str, str], ...]
 
     @property
-    def row(self) -> str:
+    def cells(self) -> list[str]:
         """Its row in the table of the index."""
         run = " · ".join(f"[{label.removeprefix('Open in ')}]({link})" for label, link in self.links)
-        return (
-            f"| {self.number} | [{self.title}]({self.name}.ipynb) | {self.answers} | {self.minutes} | {run} |"
-        )
+        return [self.number, f"[{self.title}]({self.name}.ipynb)", self.answers, self.minutes, run]
 
 
-def build(names: list[str] | None, out: Path) -> list[Path]:
+def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list[Path]:
     """Write the site of the lectures asked for (all by default), and return their files.
 
     Args:
         names: as for :func:`course_utils.lectures.find`.
         out: the folder of the site. An earlier site there is replaced, anything else is left alone.
+        solutions: False leaves out solutions, answers, and the links that open lectures with them.
 
     Raises:
         LectureError: if a package is missing, ``out`` is not an earlier site, or a page would come out damaged: a
@@ -84,13 +83,11 @@ def build(names: list[str] | None, out: Path) -> list[Path]:
         )
     paths, out = lectures.find(names), out.resolve()
     if out.exists() and not (out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))):
-        raise lectures.LectureError(
-            f"{out} is not an earlier site; choose another folder for --out, or move it away."
-        )
+        raise lectures.LectureError(f"{out} is not an earlier site; choose another folder for --out.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as folder:
         work = Path(folder)
-        described = _write_sources(paths, work / "source")
+        described = _write_sources(paths, work / "source", solutions)
         _run_sphinx(work, described, {path.stem[:2]: path.stem for path in paths})
         if found := _inspect(work / "html"):
             raise lectures.LectureError("The site is not written. " + " ".join(found[:3]))
@@ -105,7 +102,7 @@ def build(names: list[str] | None, out: Path) -> list[Path]:
 # Before Sphinx: notebooks and index --------------------------------------------------------------------------
 
 
-def _write_sources(paths: list[Path], source: Path) -> dict[str, str]:
+def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str, str]:
     """Write what Sphinx reads; return the words for each picture, by its digest."""
     source.mkdir()
     (source / "_static").mkdir()
@@ -114,6 +111,7 @@ def _write_sources(paths: list[Path], source: Path) -> dict[str, str]:
     for path in paths:
         try:
             notebook = lectures.read(path)
+            notebook = notebook if solutions else versions.without_solutions(notebook)
             told.append(describe(notebook, path))
             for digest, alt, picture in _pictures(notebook):
                 described[digest] = alt
@@ -160,11 +158,10 @@ def index(told: list[Lecture], course_map: str, readme: str) -> str:
     opening = re.match(r"# ([^\n]+)\n\n([^!#\n].+?)\n\n", readme, re.DOTALL)
     title, question = opening.groups() if opening else ("The lectures", "")
     licences = re.search(r"## Licences\n\n.+?(?=\n## |\Z)", readme, re.DOTALL)
-    rows = [
-        "| | lecture | what it answers | time | run it |",
-        "|---|---|---|---|---|",
-        *(lecture.row for lecture in told),
-    ]
+    table = [["", "lecture", "what it answers", "time", "run it"], ["---"] * 5]
+    table += [lecture.cells for lecture in told]
+    shown = 5 if any(lecture.links for lecture in told) else 4
+    rows = [f"| {' | '.join(cells[:shown])} |" for cells in table]
     lines = [
         f"# {title}",
         question,

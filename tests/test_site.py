@@ -20,7 +20,7 @@ from course_utils.exercises import quiz
 # What the theme owes to a Sphinx to come is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications")
 BADGES = (
-    "[![Open in Colab](https://colab.example/badge.svg)](https://colab.example/00.ipynb) "
+    "[![Open in Colab](https://colab.example/colab-badge.svg)](https://colab.example/00.ipynb) "
     "[![Open in Binder](https://binder.example/badge.svg)](https://binder.example/00.ipynb)"
 )
 README = """\
@@ -313,6 +313,18 @@ def test_some_lectures_link_to_the_others_at_home(root, built, tmp_path, monkeyp
 )
 def test_a_damaged_page_is_refused(cell, why, refused):
     assert re.search(why, refused(new_notebook(cells=[lecture().cells[0], cell])))
+
+
+def test_a_site_for_a_class_solves_nothing(root, built, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_NOTEBOOKS", str(root / "notebooks"))
+    site.build(["00"], tmp_path / "site", solutions=False)
+    for name, given_away in (
+        ("00_made_up", "xylophone"),
+        ("00_made_up", "colab.example/00"),
+        ("index", "run it"),
+    ):
+        whole, without = ((folder / f"{name}.html").read_text() for folder in (built, tmp_path / "site"))
+        assert given_away in whole and given_away not in without
 
 
 def test_a_lecture_without_its_title_is_refused(refused):

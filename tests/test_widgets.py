@@ -385,6 +385,7 @@ def test_the_attention_explorer_follows_sliders_and_sentence():
     assert "looks at cats" in plain(text.value) and "<b> looks" not in text.value
     entry.value = "   "
     assert "type a sentence" in plain(text.value) and not bytes(picture.value)
+    assert picture.layout.display == "none"  # no broken picture in its place
     entry.value = "word " * 60
     assert "62 tokens are too many" in plain(text.value) and not bytes(picture.value)
     entry.value = "dogs bark"

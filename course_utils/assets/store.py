@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import tomllib
 import zipfile
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
+from urllib.parse import urlparse
 
 from course_utils.session import cache_folder, current_profile, data_folder, show_progress
 
@@ -82,6 +84,14 @@ class Asset:
     course: str | None = None
     sources: tuple[Mapping[str, Any], ...] = ()
     stand_in: Mapping[str, Any] | None = None
+
+    @property
+    def hosts(self) -> list[str]:
+        """The addresses of the servers that have it, without a path."""
+        from huggingface_hub.constants import ENDPOINT
+
+        addresses = [urlparse(source.get("url", ENDPOINT)) for source in self.sources]
+        return list(dict.fromkeys(f"{address.scheme}://{address.netloc}" for address in addresses))
 
     @classmethod
     def from_dict(cls, name: str, entry: Mapping[str, Any]) -> Asset:
@@ -186,7 +196,13 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
         raise AssetError(_advice(asset, profile, failures))
     if profile != "ci" and gave_up not in _gave_up:
         _gave_up.add(gave_up)
-        reasons = "; ".join(str(failure) for failure in failures if failure.kind != "absent")
+        places: dict[str, dict[str, None]] = {}  # by reason, in order, each once
+        for failure in failures:
+            if failure.kind != "absent":
+                places.setdefault(failure.reason, {})[urlparse(failure.source).netloc or failure.source] = (
+                    None
+                )
+        reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in places.items())
         print(
             f"{asset.name}: a stand-in written for this course is used, the real files could not be had ({reasons})."
         )
@@ -480,7 +496,7 @@ def _reason(error: BaseException) -> str:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if "timed out" in text.lower():
         return f"no answer within {_timeout():g} s"
-    if "Max retries exceeded" in text:
+    if re.search("Max retries exceeded|Name or service not known|getaddrinfo|No address associated", text):
         return "no connection"
     return text if len(text) <= 160 else text[:157] + "..."
 

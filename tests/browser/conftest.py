@@ -56,13 +56,33 @@ def browser() -> Iterator[Any]:
 
     found = shutil.which(os.environ.get("CHROMIUM", "chromium"))
     if not found:
-        pytest.fail(
-            "There is no Chromium: install one (Debian: apt-get install chromium), or name it in CHROMIUM."
-        )
+        named = os.environ.get("CHROMIUM", "chromium")
+        pytest.exit(f"There is no {named}: install Chromium, or name a browser of its family in CHROMIUM.", 1)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(QUIET))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def flaws() -> Callable[..., list[str]]:
+    """Asks axe-core what keeps people with a screen reader, weak eyes or no mouse from reading a page, or a part of it
+    (a selector, or what axe calls a context)."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    axe = Axe()
+
+    def ask(page: Any, part: Any = None) -> list[str]:
+        # Half-way through fading in nothing has contrast; and what is a file already needs no loading.
+        page.add_style_tag(content="* { animation: none !important; transition: none !important }")
+        found = axe.run(page, context=part, options={"preload": False}).response["violations"]
+        return [
+            f"{flaw['id']}: {flaw['nodes'][0]['html'][:120]} ({len(flaw['nodes'])} places)"
+            for flaw in found
+            if flaw["impact"] in ("serious", "critical")
+        ]
+
+    return ask
 
 
 @dataclass

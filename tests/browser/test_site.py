@@ -115,6 +115,15 @@ def test_light_and_dark(opened, shots):
     system.screenshot(path=shots / "site-index-dark.png")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_it(opened, folder, flaws, scheme):
+    page = opened("index", scheme=scheme)
+    for name in ("index", "search", "00_welcome"):  # a long lecture takes axe a quarter of a minute
+        page.goto((folder / f"{name}.html").as_uri())
+        page.evaluate("document.querySelectorAll('article details').forEach((fold) => { fold.open = true; })")
+        assert flaws(page) == [], name
+
+
 def test_search_by_keyboard(opened, shots):
     page = opened("index")
     page.keyboard.press("Control+k")

@@ -101,6 +101,15 @@ def test_every_slide_can_be_read(page, built, shots, name):
     assert scrolling <= count / 5
 
 
+def test_everybody_can_read_them(page, built, flaws):
+    page.goto((built / "index.html").as_uri())
+    assert flaws(page) == []
+    opened(page, built / f"{LECTURES[0]}.html")
+    for number in range(1, page.evaluate("Reveal.getTotalSlides()") + 1):
+        assert flaws(page) == [], number
+        page.keyboard.press("Space")
+
+
 def test_keys_overview_notes_and_scrolling(page, built, shots):
     opened(page, built / f"{LECTURES[3]}.html")
     page.keyboard.press("Escape")
