@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import queue
 import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +33,7 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 CI_CELL_TIMEOUT = 300  # seconds: in profile ci a cell that takes longer hangs
+ASK_AGAIN = 1.0  # seconds between two looks for a message
 SAMPLING = 0.2  # seconds between two looks at the memory
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -83,10 +86,32 @@ def kernel_environment(profile: str, lecture: str, threads: int, **more: str) ->
     return environment | QUIET if profile == "ci" else environment
 
 
+def asked_again(get_msg: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Wait for a message in pieces of a second: on a busy machine pyzmq's asyncio sockets now and then miss that one has
+    come, and a lecture whose last cell is done would wait for ever."""
+
+    async def get(timeout: float | None = None) -> Any:
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return await get_msg(timeout=max(0.0, min(ASK_AGAIN, deadline - time.monotonic())))
+            except queue.Empty:
+                if time.monotonic() >= deadline:
+                    raise
+
+    return get
+
+
 class _Client(NotebookClient):
     """nbclient that also sees an error which an ``Output`` widget has swallowed."""
 
     hidden: tuple[int, dict[str, Any]] | None = None
+
+    async def async_start_new_kernel_client(self) -> Any:
+        client = await super().async_start_new_kernel_client()
+        for channel in (client.shell_channel, client.iopub_channel):
+            channel.get_msg = asked_again(channel.get_msg)
+        return client
 
     def output(self, outs: Any, msg: dict[str, Any], display_id: Any, cell_index: int) -> Any:
         captured = self.output_hook_stack[msg["parent_header"].get("msg_id")]

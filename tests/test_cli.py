@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import queue
 import re
 import socket
 import subprocess
@@ -23,6 +25,7 @@ from course_utils import assets, cli, doctor, execution, lectures, report, score
 from course_utils.assets import store
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 120  # seconds
 GOOD = """\
 import os, sys
 from course_utils import expect, record
@@ -61,11 +64,16 @@ def course(tmp_path, monkeypatch):
             return path
 
         def __call__(self, *arguments):
-            command = [sys.executable, "-c", "from course_utils.cli import main; main()", *arguments]
+            # Where a run hangs is told before it is given up.
+            script = f"import faulthandler; faulthandler.dump_traceback_later({PATIENCE - 20})\n"
+            command = [sys.executable, "-c", f"{script}from course_utils.cli import main; main()", *arguments]
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
-            return subprocess.run(
-                command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
-            )
+            try:
+                return subprocess.run(
+                    command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE
+                )
+            except subprocess.TimeoutExpired as error:
+                pytest.fail(f"course {' '.join(arguments)} hangs:\n{error.stdout}\n{error.stderr}")
 
     return Course()
 
@@ -349,6 +357,30 @@ def test_kernel_environment_is_the_same_whoever_asks(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     assert execution.kernel_environment("laptop", "10_x", 3)["OMP_NUM_THREADS"] == "2"
     assert "HF_HUB_OFFLINE" not in execution.kernel_environment("laptop", "10_x", 3)
+
+
+def test_a_message_whose_arrival_was_missed_is_found(monkeypatch):
+    monkeypatch.setattr(execution, "ASK_AGAIN", 0.01)
+    waited = []
+
+    async def get_msg(timeout):
+        waited.append(timeout)
+        if len(waited) < 3:  # it is there, and the socket does not tell
+            await asyncio.sleep(timeout)
+            raise queue.Empty
+        return "reply"
+
+    patient = execution.asked_again(get_msg)
+    assert asyncio.run(patient()) == "reply" and max(waited) <= 0.01
+    waited.clear()
+    assert asyncio.run(patient(timeout=60)) == "reply" and max(waited) <= 0.01
+
+    async def nothing(timeout):
+        await asyncio.sleep(timeout)
+        raise queue.Empty
+
+    with pytest.raises(queue.Empty):
+        asyncio.run(execution.asked_again(nothing)(timeout=0.05))
 
 
 def test_report_words():
