@@ -259,13 +259,13 @@ def fetch(
         try:
             found = assets.copy_to(name, to) if to else assets.resolve(name, profile="laptop")
         except assets.AssetError as error:
-            console.print(f"{name}: not fetched", markup=False)
-            failed.append(f"{error}")
+            console.print(f"{name}: not fetched ({error.short})", markup=False, soft_wrap=True)
+            failed.append(str(error))
             continue
         if not found.real:
             failed.append(f"{name}: only the stand-in is here.")
         console.print(f"{name}: {found.origin}", markup=False)
-    # The last one says it for all: what was tried, and what helps.
+    # What helps is the same for all: say it once.
     for line in failed[-1:]:
         console.print(f"{len(failed)} could not be fetched. {line}", markup=False, soft_wrap=True)
     raise typer.Exit(int(bool(failed)))

@@ -6,9 +6,9 @@ import re
 
 from course_utils.lectures import LectureError
 
-# TeX leaves a thin space between log and what it is taken of, unless a bracket follows; browsers do not.
 # A prime is high already, and a browser would raise it once more.
 PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mi>&#x02032;</mi></msup>")
+# TeX leaves a thin space between log and what it is taken of, unless a bracket follows; browsers do not.
 FUNCTION = re.compile(r"<mi>(?:arg|cos|exp|ln|log|max|min|sin|tanh)</mi>(?=<m(?!o\b))")
 
 

@@ -56,9 +56,8 @@ def note(text: str, *, good: bool | None = None) -> str:
 
 def trouble(error: Exception) -> str:
     """What went wrong, in words (HTML): a reader of a widget sees no traceback."""
-    said = (
-        str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    )  # KeyError quotes it
+    # A KeyError as text puts its message into quotation marks.
+    said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     name = "" if isinstance(error, (KeyError, ValueError)) else f"{type(error).__name__}: "
     return note(html.escape(f"{name}{said}"), good=False)
 

@@ -383,6 +383,14 @@ def test_a_message_whose_arrival_was_missed_is_found(monkeypatch):
         asyncio.run(execution.asked_again(nothing)(timeout=0.05))
 
 
+def test_a_run_asks_again_on_both_channels(course, monkeypatch, tmp_path):
+    wrapped = []
+    monkeypatch.setattr(execution, "asked_again", lambda get_msg: wrapped.append(get_msg) or get_msg)
+    path = course.write("01_small", "print(1)")
+    assert execution.LectureRun(path, tmp_path / "out", "ci", 1).run().passed
+    assert len(wrapped) == 2
+
+
 def test_report_words():
     assert report.bound({"at_least": 0.5, "at_most": 2, "equals": None}) == "at least 0.5 and at most 2"
     assert [report.minutes(9.44), report.minutes(185)] == ["9.4 s", "3 min 05 s"]
@@ -413,6 +421,17 @@ def test_doctor_says_what_to_do(monkeypatch, tmp_path, capsys):
     assert '"no-such-package>=1"' in found["Packages"].advice
     assert "COURSE_CACHE" in found["Cache folder"].advice
     assert "Something is missing" in capsys.readouterr().out
+
+
+def test_each_asset_that_cannot_be_fetched_says_why_and_what_helps_is_said_once(monkeypatch):
+    def resolve(name, profile):
+        raise assets.AssetError(f"{name} was not found.\nWhat helps: much", f"{name}.example: no connection")
+
+    monkeypatch.setattr(assets, "resolve", resolve)
+    shown = CliRunner().invoke(cli.app, ["assets", "fetch", "wnut17", "genesis"])
+    assert shown.exit_code == 1 and shown.output.count("What helps") == 1
+    for name in ("wnut17", "genesis"):
+        assert f"{name}: not fetched ({name}.example: no connection)" in shown.output
 
 
 class Deaf(BaseHTTPRequestHandler):

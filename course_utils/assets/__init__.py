@@ -10,7 +10,7 @@ from course_utils.assets.store import (
     resolve,
     size_text,
     status,
-)  # fmt: skip
+)
 
 __all__ = [
     "Asset",

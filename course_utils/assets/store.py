@@ -39,7 +39,11 @@ LOCK_SECONDS = 3600  # how long a second process waits for the first one's downl
 
 
 class AssetError(RuntimeError):
-    """No source could provide an asset; the message names each one tried, and what to do."""
+    """No source could provide an asset; the message names each one tried, and what to do; ``short`` says why on one line."""
+
+    def __init__(self, message: str, short: str = "only the stand-in is here"):
+        super().__init__(message)
+        self.short = short
 
 
 class Failure(NamedTuple):
@@ -193,18 +197,12 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
         return found
     stand_in = _stand_in(asset)
     if stand_in is None:
-        raise AssetError(_advice(asset, profile, failures))
+        raise AssetError(_advice(asset, profile, failures), _reasons(failures))
     if profile != "ci" and gave_up not in _gave_up:
         _gave_up.add(gave_up)
-        places: dict[str, dict[str, None]] = {}  # by reason, in order, each once
-        for failure in failures:
-            if failure.kind != "absent":
-                places.setdefault(failure.reason, {})[urlparse(failure.source).netloc or failure.source] = (
-                    None
-                )
-        reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in places.items())
         print(
-            f"{asset.name}: a stand-in written for this course is used, the real files could not be had ({reasons})."
+            f"{asset.name}: a stand-in written for this course is used, the real files could not be had "
+            f"({_reasons(failures)})."
         )
     return stand_in
 
@@ -499,6 +497,16 @@ def _reason(error: BaseException) -> str:
     if re.search("Max retries exceeded|Name or service not known|getaddrinfo|No address associated", text):
         return "no connection"
     return text if len(text) <= 160 else text[:157] + "..."
+
+
+def _reasons(failures: list[Failure]) -> str:
+    """Why an asset could not be had, on one line: each reason once, after the servers or folders that gave it."""
+    places: dict[str, list[str]] = {}
+    for failure in failures:
+        place = urlparse(failure.source).netloc or failure.source
+        if failure.kind != "absent" and place not in places.setdefault(failure.reason, []):
+            places[failure.reason].append(place)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in places.items())
 
 
 def _advice(asset: Asset, profile: str, failures: list[Failure]) -> str:

@@ -80,10 +80,8 @@ def _save(numbers: Iterable[str]) -> None:
 def _keep(number: str, first: Path, *others: Path) -> None:
     """Write what is known of a lecture, unless it stands there already; two kernels at once lose nothing."""
     global _trouble
-    path, locks = (
-        _file(first, number),
-        cache_folder(),
-    )  # the lock is not beside the file: a mounted drive knows none
+    path = _file(first, number)
+    locks = cache_folder()  # not beside the file: a mounted drive knows no locks
     locks.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(locks / f"{path.name}.lock", timeout=PATIENCE):
         try:
