@@ -33,8 +33,8 @@ test: $(BIN)/.installed
 # The package is not installed there: the set-up cell has to bring it, as on Colab.
 test-colab:
 	test -x .venv-colab/bin/python || "$(PYTHON)" -m venv .venv-colab
-	.venv-colab/bin/python -m pip install -q -r tools/colab.txt
-	.venv-colab/bin/python tools/colab_check.py $(LECTURES)
+	.venv-colab/bin/python -m pip install -q -r scripts/colab.txt
+	.venv-colab/bin/python scripts/colab_check.py $(LECTURES)
 
 # Screenshots are left in build/browser.
 test-browser: $(BIN)/.installed browser

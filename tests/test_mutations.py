@@ -217,7 +217,7 @@ def run_on(package: Path, test: str) -> subprocess.CompletedProcess:
 def copy(tmp_path) -> Path:
     shutil.copytree(ROOT / "course_utils", tmp_path / "course_utils")
     (tmp_path / "tests").mkdir()
-    for file in (ROOT / "tests").glob("*.py"):
+    for file in [*(ROOT / "tests").glob("*.py"), *(ROOT / "tests" / "course_utils").glob("*.py")]:
         shutil.copy(file, tmp_path / "tests")
     shutil.copytree(ROOT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("checkpoints"))
     (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = . tests\n")

@@ -140,13 +140,13 @@ def test_every_import_of_the_package_is_a_declared_dependency():
     """A lecture on Colab installs nothing but what the package declares."""
     distributions = packages_distributions()
     declared = {canonicalize_name(each.name) for _, each in WANTED}
-    for file in (ROOT / "course_utils").rglob("*.py"):
+    for file in [*(ROOT / "course_utils").rglob("*.py"), *(ROOT / "course_tools").rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             modules = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for module in modules:
                 top = module.partition(".")[0]
-                if top == "course_utils" or top in sys.stdlib_module_names:
+                if top in ("course_utils", "course_tools") or top in sys.stdlib_module_names:
                     continue
                 names = {canonicalize_name(PARTS.get(name, name)) for name in distributions.get(top, [top])}
                 assert names & declared, f"{file.name} imports {top}, which pyproject.toml does not declare"

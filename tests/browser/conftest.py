@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
-from course_utils import lectures, versions
-from course_utils.execution import kernel_environment
+from course_tools import notebooks as lectures
+from course_tools import versions
+from course_tools.run import kernel_environment
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 QUIET = (

@@ -5,7 +5,7 @@ import re
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect as see
 
-from course_utils import lectures
+from course_tools import notebooks as lectures
 
 # Front ends give pictures no alt text, whatever a figure's metadata say (the site does), and a slider's handle no name.
 OURS = {"include": [[".jp-OutputArea-output"]], "exclude": [[".jp-OutputArea-output img"], [".noUi-handle"]]}

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from course_utils import site
+from course_tools import site
 
 # What the theme owes to a Sphinx to come is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications")

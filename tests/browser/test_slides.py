@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import lectures, slides
+from course_tools import notebooks as lectures
+from course_tools import slides
 
 LECTURES = [path.stem for path in lectures.find()]
 # What stands outside the frame, or is cut off without a way to scroll to it; pictures that did not come or have no

@@ -23,8 +23,8 @@ import zmq
 from jupyter_client.manager import KernelManager
 from nbformat import NotebookNode, from_dict
 
-from course_utils.execution import kernel_environment
-from course_utils.lectures import normalise_outputs
+from course_tools.notebooks import normalise_outputs
+from course_tools.run import kernel_environment
 
 RELATIVE, ABSOLUTE = 0.01, 1e-3
 # A number with a decimal point or an exponent, and the spaces that align it; not a version such as 2.13.0.

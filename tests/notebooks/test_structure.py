@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course_utils import lectures, sync
+from course_tools import notebooks as lectures
+from course_tools import sync
 from course_utils.exercises import SOLUTION
 
 ROOT = Path(__file__).parents[2]

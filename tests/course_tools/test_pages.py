@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from course_utils import lectures, pages
+from course_tools import notebooks as lectures
+from course_tools import pages
 
 
 def test_a_formula_becomes_mathml():

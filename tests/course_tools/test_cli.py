@@ -21,10 +21,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from course_utils import assets, cli, doctor, execution, lectures, report, scoreboard, sync
+from course_tools import cli, report, sync
+from course_tools import notebooks as lectures
+from course_tools import run as execution
+from course_utils import assets, doctor, scoreboard
 from course_utils.assets import store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 120  # seconds
 GOOD = """\
 import os, sys
@@ -66,7 +69,7 @@ def course(tmp_path, monkeypatch):
         def __call__(self, *arguments):
             # Where a run hangs is told before it is given up.
             script = f"import faulthandler; faulthandler.dump_traceback_later({PATIENCE - 20})\n"
-            command = [sys.executable, "-c", f"{script}from course_utils.cli import main; main()", *arguments]
+            command = [sys.executable, "-c", f"{script}from course_tools.cli import main; main()", *arguments]
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
             try:
                 return subprocess.run(

@@ -13,7 +13,7 @@ from exercise_contract import ExerciseContract, name_of
 
 from course_utils.exercises import CheckFailed, call, check, lecture_00, lecture_10, quiz
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 # --- answers: the first of each list is right; the others come with a piece of their diagnosis

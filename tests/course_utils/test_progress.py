@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from course_utils import lectures
+from course_tools import notebooks as lectures
 from course_utils.exercises import CHECKS, SOLUTION, CheckFailed, progress, quiz
 from course_utils.exercises.lecture_00 import check_first_contact
 

@@ -14,7 +14,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from course_utils import cli, lectures, site
+from course_tools import cli, site
+from course_tools import notebooks as lectures
 from course_utils.exercises import quiz
 
 # What the theme owes to a Sphinx to come is not ours.

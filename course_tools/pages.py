@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from course_utils.lectures import LectureError
+from course_tools.notebooks import LectureError
 
 # A prime is high already, and a browser would raise it once more.
 PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mi>&#x02032;</mi></msup>")

@@ -24,7 +24,8 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from course_utils import drift, lectures
+from course_tools import drift
+from course_tools import notebooks as lectures
 
 QUIET = {
     "HF_HUB_OFFLINE": "1",

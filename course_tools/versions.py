@@ -8,7 +8,8 @@ import re
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course_utils import lectures, sync
+from course_tools import notebooks as lectures
+from course_tools import sync
 
 # What the lectures say of the folded cell, and what is left to say where there is none.
 FOLDED = {

@@ -27,8 +27,9 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from course_utils import lectures, pages, versions
-from course_utils.lectures import LectureError
+from course_tools import notebooks as lectures
+from course_tools import pages, versions
+from course_tools.notebooks import LectureError
 
 HERE = Path(__file__).parent
 WIDTH, ROOM, GAP = 1140, 590, 18  # what a frame has inside, and what is left free between two blocks

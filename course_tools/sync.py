@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from course_utils import lectures
+from course_tools import notebooks as lectures
 
 SETUP = """\
 # @title Set-up: run this cell first {{ display-mode: "form" }}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from course_utils import drift
+from course_tools import drift
 
 
 def lecture(value, status="passed", name="01_a", **bounds):

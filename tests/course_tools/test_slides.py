@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_utils import cli, lectures, slides
+from course_tools import cli, slides
+from course_tools import notebooks as lectures
 from course_utils.exercises.quiz import questions
 
 pytest.importorskip("nbconvert")
 pytest.importorskip("latex2mathml")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OPENING = """\
 # 07 · A lecture: what for?
 

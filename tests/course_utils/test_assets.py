@@ -30,7 +30,7 @@ from course_utils.assets import (
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"ham\tsee you at seven\nspam\tWIN a prize\n" * 200
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_asset(*sources, files=None, name="toy", **more) -> Asset:

@@ -15,11 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from course_utils import assets, execution, lectures, report, sync, versions
+from course_tools import notebooks as lectures
+from course_tools import report, sync, versions
+from course_tools import run as execution
+from course_tools import site as website
+from course_tools import slides as decks_of
+from course_tools.run import LectureRun, Outcome
+from course_utils import assets
 from course_utils import doctor as machine
-from course_utils import site as website
-from course_utils import slides as decks_of
-from course_utils.execution import LectureRun, Outcome
 from course_utils.session import cache_folder, current_profile
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

@@ -26,7 +26,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils import lectures, pages, sync, versions
+from course_tools import notebooks as lectures
+from course_tools import pages, sync, versions
 
 MARKER = ".course-site"  # what tells an earlier site from somebody's folder
 NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme", "latex2mathml")
@@ -69,7 +70,7 @@ def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list
     """Write the site of the lectures asked for (all by default), and return their files.
 
     Args:
-        names: as for :func:`course_utils.lectures.find`.
+        names: as for :func:`course_tools.notebooks.find`.
         out: the folder of the site. An earlier site there is replaced, anything else is left alone.
         solutions: False leaves out solutions, answers, and the links that open lectures with them.
 
@@ -357,7 +358,7 @@ def _warning(line: str) -> str:
 
 
 SETTINGS: dict[str, Any] = {
-    "extensions": ["myst_nb", "course_utils.site"],
+    "extensions": ["myst_nb", "course_tools.site"],
     "language": "en",  # Sphinx's en_GB lacks the sentence that ends a search
     "smartquotes": False,  # the lectures set their own
     # Formulas and tables as Jupyter reads them; what MyST reads into Markdown beyond that is switched off.

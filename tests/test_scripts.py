@@ -12,7 +12,7 @@ from course_utils.models import checkpoints
 from course_utils.models.elmo import CharacterEncoder, spell
 from course_utils.word_vectors import WordVectors
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import texts
 import train_checkpoint
 

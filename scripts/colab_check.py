@@ -1,8 +1,8 @@
 """Run lectures as Colab would: nothing but the notebook file, Colab's packages, and the set-up cell.
 
-    .venv-colab/bin/python tools/colab_check.py [LECTURE ...]
+    .venv-colab/bin/python scripts/colab_check.py [LECTURE ...]
 
-`make test-colab` makes that environment from `tools/colab.txt` first. The set-up cell runs as it is, with one change: the
+`make test-colab` makes that environment from `scripts/colab.txt` first. The set-up cell runs as it is, with one change: the
 repository's archive comes from a server on 127.0.0.1 that hands out the last commit. Checked: the cell takes less than a minute,
 no package that was there has changed, every cell of every lecture runs in profile ci, what the folded solutions pass is not
 counted as a student's progress, and the widgets do what their tests ask of them, on the older ipywidgets as well.
