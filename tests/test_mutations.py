@@ -3,6 +3,7 @@
 Every case copies the package, changes one place, and runs the test that is to notice it against the copy.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -203,18 +204,28 @@ MUTATIONS = {
 }
 
 
-def run_on(package: Path, test: str) -> subprocess.CompletedProcess:
-    # In front of the checkout, which an editable install and pytest's own settings put on the path as well.
-    environment = {**os.environ, "PYTHONPATH": str(package.parent), "COURSE_PROFILE": "ci"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir",
-               str(package.parent), "-c", str(package.parent / "pytest.ini"), str(package.parent / "tests" / test)]  # fmt: skip
-    return subprocess.run(
-        command, env=environment, cwd=package.parent, capture_output=True, text=True, timeout=300
-    )
+@pytest.fixture(scope="module")
+def run_on():
+    """A function that runs tests against a copy of the package: pytest's exit status, and what it printed."""
+    environment = {**os.environ, "COURSE_PROFILE": "ci", "PYTHONPATH": ""}
+    command = [sys.executable, str(ROOT / "tests" / "fork_server.py")]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+
+        def run(package: Path, *tests: str) -> tuple[int, str]:
+            log = package.parent / "log.txt"
+            server.stdin.write(json.dumps([str(package.parent), tests, str(log)]) + "\n")
+            server.stdin.flush()
+            return int(server.stdout.readline()), log.read_text(encoding="utf-8")
+
+        yield run
+        server.stdin.close()
 
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
+    """A copy of the package, with its tests and data beside it."""
     shutil.copytree(ROOT / "course_utils", tmp_path / "course_utils")
     (tmp_path / "tests").mkdir()
     for file in [*(ROOT / "tests").glob("*.py"), *(ROOT / "tests" / "course_utils").glob("*.py")]:
@@ -225,18 +236,18 @@ def copy(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_mutation_turns_its_test_red(name, copy):
+def test_a_mutation_turns_its_test_red(name, copy, run_on):
     file, old, new, test = MUTATIONS[name]
     source = (copy / file).read_text(encoding="utf-8")
     assert source.count(old) == 1, (
         f"{file} no longer holds {old!r} exactly once: bring this mutation up to date"
     )
     (copy / file).write_text(source.replace(old, new), encoding="utf-8")
-    result = run_on(copy, test)
-    assert result.returncode == 1, result.stdout + result.stderr
-    assert " failed" in result.stdout and " error" not in result.stdout, result.stdout
+    status, printed = run_on(copy, test)
+    assert status == 1, printed
+    assert " failed" in printed and " error" not in printed, printed
 
 
-def test_without_a_mutation_they_are_green(copy):
-    result = run_on(copy, "test_heads.py")
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_without_a_mutation_they_are_green(copy, run_on):
+    status, printed = run_on(copy, *sorted({test for *_, test in MUTATIONS.values()}))
+    assert status == 0, printed
