@@ -30,6 +30,7 @@ RELATIVE, ABSOLUTE = 0.01, 1e-3
 # A number with a decimal point or an exponent, and the spaces that align it; not a version such as 2.13.0.
 FLOAT = re.compile(r"( *(?<![\w.])[-+]?(?:\d+\.\d+(?:e[-+]?\d+)?|\d+e[-+]?\d+)(?!\w|\.\d))", re.IGNORECASE)
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
+PATIENCE = 120.0  # seconds for a message: nbval's own five are too few where other programs need the cores and the disk
 
 
 class Tolerant(str):
@@ -121,6 +122,8 @@ def _execute(kernel: Any, source: str, allow_stdin: bool | None = None) -> str:
 
 def _get_message(kernel: Any, stream: str, timeout: float | None = None) -> dict[str, Any]:
     front = kernel.__dict__.setdefault("front", Front())
+    if timeout is not None and timeout > 1:  # nbval asks again by itself where it waits for a second
+        timeout = max(timeout, PATIENCE)
     while True:
         message = _nbval_get_message(kernel, stream, timeout=timeout)
         if stream != "iopub" or not front.takes(message):
@@ -211,7 +214,8 @@ def pytest_configure(config: pytest.Config) -> None:
     option.nbval_current_env = True
     option.nbval_sanitize_with = option.nbval_sanitize_with or str(Path(__file__).with_name("sanitize.cfg"))
     if option.nbval_cell_timeout == 2000:
-        option.nbval_cell_timeout = 300
+        option.nbval_cell_timeout = 900
+    option.nbval_kernel_startup_timeout = max(option.nbval_kernel_startup_timeout, 600)
     if option.nbval and getattr(option, "dist", "no") == "load":
         option.dist = "loadscope"  # the cells of a lecture share a kernel, so they belong to one worker
 
