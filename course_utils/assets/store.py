@@ -45,9 +45,7 @@ class Failure(NamedTuple):
 
     source: str
     reason: str
-    kind: str = (
-        "failed"  # "absent": it was never there; "damaged": files were there, and not what they should be
-    )
+    kind: str = "failed"  # "absent": never there; "damaged": files are there, and not what they should be
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}"
@@ -79,9 +77,8 @@ class Resolved:
         if file is None and len(self.files) == 1:
             file = self.files[0]
         if file not in self.files:
-            raise ValueError(
-                f"{self.name} ({self.origin}) has {', '.join(self.files)}, but no file {file!r}."
-            )
+            names = ", ".join(self.files)
+            raise ValueError(f"{self.name} ({self.origin}) has {names}, but no file {file!r}.")
         return self.folder / file
 
 
@@ -124,23 +121,20 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
 
 
 def status(name: str | Asset, *, profile: str | None = None) -> dict[str, Any]:
-    """What `course doctor` shows of an asset: nothing is downloaded.
+    """What is known of an asset without downloading it.
 
     Returns:
-        ``name``, ``title``, ``licence``, ``bytes`` (of the real files), ``origin`` and ``folder`` (where it is now; both ""
-        where it would have to be downloaded), ``downloadable``, and ``problems`` (damaged files, each as one line).
+        ``licence``, ``bytes`` (of the real files), ``origin`` ("" where it would have to be downloaded), ``downloadable``, and
+        ``problems`` (damaged files, a line each).
     """
     asset = _asset(name)
     profile = current_profile(profile)
     failures: list[Failure] = []
     resolved = _look(asset, profile, failures) or (_stand_in(asset) if profile == "ci" else None)
     return {
-        "name": asset.name,
-        "title": asset.title,
         "licence": asset.licence,
         "bytes": asset.bytes,
         "origin": resolved.origin if resolved else "",
-        "folder": str(resolved.folder) if resolved else "",
         "downloadable": bool(asset.sources) and profile != "ci",
         "problems": [str(failure) for failure in failures if failure.kind == "damaged"],
     }

@@ -88,17 +88,14 @@ def _read_sms(path: Path, changed: int, size: int) -> tuple[pd.DataFrame, np.nda
     labels, raw = [], []
     for number, row in rows:
         if len(row) < 2 or row[0] not in LABELS or not (row[1] or "").strip():
-            expected = (
-                "the label ham or spam and a message" if standin else "ham or spam, a tab and a message"
-            )
+            expected = "the label ham or spam, and a message" if standin else "ham or spam, a tab, a message"
             raise ValueError(f"{path}, line {number}: expected {expected}, found {lines[number - 1][:40]!r}.")
         labels.append(LABELS[row[0]])
         raw.append(row[1])
     counts = np.bincount(np.array(labels, np.int64), minlength=2)
     if counts.min() < 10:
-        raise ValueError(
-            f"{path} has {counts[0]} ham and {counts[1]} spam messages; splits need at least ten of each."
-        )
+        ham, spam = counts
+        raise ValueError(f"{path} has {ham} ham and {spam} spam messages; splits need at least ten of each.")
     texts = [repair_text(message) for message in raw]
     frame = pd.DataFrame({"text": texts, "label": np.array(labels, np.int64), "raw_text": raw})
     frame["duplicate"] = mark_duplicates(frame["raw_text"], frame["text"])
@@ -142,10 +139,8 @@ def mark_duplicates(raw: pd.Series, text: pd.Series) -> np.ndarray:
     rows = np.flatnonzero(~near)
     shapes = folded.iloc[rows]
     if (shapes.str.len() >= 5).any():
-        grams = CountVectorizer(
-            analyzer="char", ngram_range=(5, 5), binary=True, lowercase=False, dtype=np.float32
-        )
-        matrix = grams.fit_transform(shapes)
+        grams = {"analyzer": "char", "ngram_range": (5, 5), "binary": True, "lowercase": False}
+        matrix = CountVectorizer(**grams, dtype=np.float32).fit_transform(shapes)
         sizes = matrix.getnnz(axis=1)
         for start in range(0, len(rows), 1000):  # all pairs at once would need several hundred megabytes
             shared = (matrix[start : start + 1000] @ matrix.T).tocoo()

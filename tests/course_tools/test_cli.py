@@ -467,8 +467,8 @@ def test_doctor_tells_what_can_be_fetched_from_what_cannot(monkeypatch):
         monkeypatch.setattr(assets, "status", lambda name: store.status(made[name]))
         checks = {check.name: check for check in doctor._assets()}
         server.shutdown()
-    assert "not here yet: 382 kB, fetched when" in checks["near"].found
-    assert f"no answer from {nobody.removeprefix('http://')}" in checks["far"].found
+    assert "not here yet: 382 kB, fetched when" in checks["near"].finding
+    assert f"no answer from {nobody.removeprefix('http://')}" in checks["far"].finding
     assert checks["far"].status == "note" and "COURSE_MIRROR" in checks["far"].advice
 
 
