@@ -36,7 +36,7 @@ from sklearn.preprocessing import StandardScaler
 from course_utils.datasets import load_sms
 from course_utils.features import Encoder, encode, load_encoder
 from course_utils.models.heads import ClassifierHead
-from course_utils.scoreboard import interval
+from course_utils.results import interval
 from course_utils.training import Examples, balanced_weights, fit, predict
 
 LAYERS = (3, 4, 5, 6)

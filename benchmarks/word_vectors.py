@@ -50,8 +50,15 @@ from course_utils.models.word2vec import (
     skip_gram_pairs,
     train_word2vec,
 )
-from course_utils.text import EncodedText, Vocabulary, split_sentences, split_words
-from course_utils.word_vectors import WordVectors, score_analogies, score_similarities
+from course_utils.text import (
+    EncodedText,
+    Vocabulary,
+    WordVectors,
+    score_analogies,
+    score_similarities,
+    split_sentences,
+    split_words,
+)
 
 DIMENSIONS, WINDOW, NEGATIVES = 100, 5, 5
 GLOVE_X_MAX = 10.0  # for millions of words, not billions

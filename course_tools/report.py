@@ -36,13 +36,13 @@ def scoreboard(file: Path) -> tuple[dict[str, Any] | None, str | None]:
     """The scoreboard that the run filled: its table (columns, rows) and its picture (PNG, base64)."""
     if not json.loads(file.read_text(encoding="utf-8")):
         return None, None
-    from course_utils import scoreboard as board
+    from course_utils import plotting, results
 
-    frame = board.table(file=file)
+    frame = results.scoreboard(file)
     columns = [column for column in frame.columns if column != "scores"]
     rows = [[figure_text(value) for value in row] for row in frame[columns].itertuples(index=False)]
     picture = io.BytesIO()
-    board.figure(file=file).savefig(picture, format="png", dpi=110, bbox_inches="tight", facecolor="white")
+    plotting.scoreboard(frame).savefig(picture, format="png", dpi=110, bbox_inches="tight", facecolor="white")
     return {"columns": columns, "rows": rows}, base64.b64encode(picture.getvalue()).decode()
 
 

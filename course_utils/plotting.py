@@ -15,7 +15,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -53,29 +52,6 @@ LECTURES: dict[str, list[str]] = {
     "Using BERT": ["09 BERT features", "10 Freeze and fine-tune", "11 Full fine-tuning", "12 Adapters"],
     "Going further": ["13 One encoder, many tasks", "14 Beyond English, beyond BERT", "15 Into production"],
 }
-
-
-def set_style(big: bool = False) -> None:
-    """Set the course's plot style; ``big`` enlarges everything for a projector."""
-    import seaborn as sns
-
-    frame = {"axes.spines.top": False, "axes.spines.right": False}
-    sns.set_theme(style="ticks", font="DejaVu Sans", font_scale=1.15 if big else 1.0, rc=frame)
-    mpl.rcParams.update(
-        {
-            "figure.dpi": 150 if big else 110,
-            "figure.facecolor": "white",
-            "axes.prop_cycle": cycler(color=list(COLOURS.values())),
-            "axes.edgecolor": GREY,
-            "axes.titlelocation": "left",
-            "axes.titleweight": "bold",
-            "axes.titlepad": 12,
-            "axes.grid": False,
-            "grid.color": PALE,
-            "legend.frameon": False,
-            "hatch.linewidth": 0.7,
-        }
-    )
 
 
 def png(figure: Figure) -> bytes:
@@ -869,3 +845,14 @@ def course_map(lectures: Mapping[str, Sequence[str]] | None = None, done: Iterab
     total = sum(len(group) for group in lectures.values())
     title = f"{total} lectures in {len(lectures)} groups: from single words to models that serve"
     return _finish(figure, f"{len(done)} of {total} lectures are here (✓)" if done else title)
+
+
+def scoreboard(frame: pd.DataFrame) -> Figure:
+    """The scoreboard as a picture, from :func:`course_utils.results.scoreboard`; see :func:`ranking`.
+
+    Raises:
+        ValueError: if the table is empty.
+    """
+    if frame.empty:
+        raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
+    return ranking(frame)

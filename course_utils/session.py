@@ -100,19 +100,25 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     from accelerate.utils import set_seed
     from threadpoolctl import threadpool_limits
 
-    from course_utils import plotting
-
     threadpool_limits(1, user_api="blas")  # where NumPy was imported before this call
 
     if name == "ci":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     set_seed(seed)
-    plotting.set_style(big=big)
+    set_style(big=big)
     device = torch.accelerator.current_accelerator() if name == "gpu" and has_accelerator() else None
     session = Session(name, seed, device or torch.device("cpu"))
     details = "embedded assets, small sizes" if name == "ci" else f"{device_name(session.device)}"
     print(f"Course ready: profile {name} ({details}), seed {seed}")
     return session
+
+
+def set_style(big: bool = False) -> None:
+    """Set the course's plot style, ``course.mplstyle``; ``big`` enlarges everything for a projector."""
+    import matplotlib as mpl
+
+    for name in ("course", "course_big") if big else ("course",):
+        mpl.rc_file(Path(__file__).with_name(f"{name}.mplstyle"), use_default_template=False)
 
 
 def device_name(device: torch.device) -> str:

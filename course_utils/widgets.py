@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from course_utils import plotting
 from course_utils.session import show_progress
-from course_utils.word_vectors import WordVectors
+from course_utils.text import WordVectors
 
 LONGEST = 1_000  # characters
 PAUSE = 0.1  # seconds without a change before a figure is drawn

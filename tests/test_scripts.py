@@ -10,7 +10,7 @@ import torch
 
 from course_utils.models import checkpoints
 from course_utils.models.elmo import CharacterEncoder, spell
-from course_utils.word_vectors import WordVectors
+from course_utils.text import WordVectors
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import texts

@@ -1,25 +1,8 @@
 """From the name of a data set or model to verified files on this machine."""
 
-from course_utils.assets.store import (
-    Asset,
-    AssetError,
-    Resolved,
-    copy_to,
-    registry,
-    remove,
-    resolve,
-    size_text,
-    status,
-)
+from course_utils.assets.catalogue import Asset, registry, size_text
+from course_utils.assets.store import AssetError, Resolved, copy_to, remove, resolve, status
 
 __all__ = [
-    "Asset",
-    "AssetError",
-    "Resolved",
-    "copy_to",
-    "registry",
-    "remove",
-    "resolve",
-    "size_text",
-    "status",
-]
+    "Asset", "AssetError", "Resolved", "copy_to", "registry", "remove", "resolve", "size_text", "status",
+]  # fmt: skip

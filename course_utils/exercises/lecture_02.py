@@ -13,7 +13,7 @@ import numpy as np
 
 from course_utils.exercises import CheckFailed, call, check, require
 from course_utils.exercises.quiz import Choice, Question
-from course_utils.word_vectors import WordVectors
+from course_utils.text import WordVectors
 
 Pairs = dict[tuple[str, str], float]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from course_utils.exercises import CheckFailed, call, check, require
 from course_utils.exercises.quiz import Choice, Question
-from course_utils.wordpiece import word_pieces
+from course_utils.text.pieces import word_pieces
 
 _Rows = Sequence[Sequence[int]]
 _Wrong = Iterable[tuple[Any, str]]  # an answer, and what is probably wrong if it was given

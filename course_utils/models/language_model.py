@@ -1,4 +1,4 @@
-"""Language models: a smoothed n-gram, an LSTM by hand, and an LSTM language model; a small language of long suffixes.
+"""Language models: a smoothed n-gram, an LSTM by hand, and an LSTM language model.
 
 All of them give the probability of the next word of a text, and are scored by :func:`perplexity`. A text is what
 :func:`encode_sentences` makes of it: id 0 ends a sentence (and stands before the next), id 1 is any unknown word.
@@ -6,9 +6,7 @@ All of them give the probability of the next word of a text, and are scored by :
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -303,55 +301,3 @@ def log_probabilities(model: LanguageModel, ids: np.ndarray, rows: int = 16, len
         chosen = logits.log_softmax(-1).gather(2, targets.to(device).unsqueeze(2)).squeeze(2)
         parts.append(chosen.double().cpu())
     return torch.cat(parts, dim=1).flatten().numpy()[:n]
-
-
-# ---- a language of long suffixes
-
-VOWELS, FRONT, CONSONANTS = "aıoueiöü", "eiöü", "bdgklmnprstvyz"
-# A stands for a or e, I for ı or i: whichever agrees with the vowels before it.
-POSSESSIVE, CASE = ("Im", "In", "I", "ImIz", "InIz"), ("I", "A", "dA", "dAn", "lA", "cA")
-TENSE, PERSON = ("dI", "mIş", "AcAk", "Ar"), ("Im", "sIn", "Iz", "sInIz", "lAr")
-
-
-def attach(word: str, suffix: str) -> str:
-    """The suffix in the form that fits the word: vowels in harmony, and an n where two vowels would meet."""
-    front = [letter for letter in word if letter in VOWELS][-1] in FRONT
-    spelled = suffix.replace("A", "e" if front else "a").replace("I", "i" if front else "ı")
-    return f"n{spelled}" if word[-1] in VOWELS and spelled[0] in VOWELS else spelled
-
-
-def suffix_language(words: int, seed: int = 0) -> list[list[str]]:
-    """Sentences of a made-up agglutinative language, its morphology like a small part of Turkish.
-
-    Written for the course: it shows what such a language does to a vocabulary. The grammar:
-
-    - sentence: one to four nouns, then a verb;
-    - noun: one of 600 stems, then plural (in 30 % of cases), possessive (40 %), case (60 %);
-    - verb: one of 200 stems, then tense, then person (70 %);
-    - a stem has one vowel, back or front, and every suffix takes vowels of that kind (two-way harmony);
-      stem number r is drawn with a probability proportional to 1 / r (Zipf).
-
-    Returns:
-        Sentences with at least ``words`` words, their seams marked: ``kel-ler-im-den``. The stems are the same for all seeds.
-    """
-    if words < 1:
-        raise ValueError(f"words must be 1 or more, not {words!r}.")
-    stems = [onset + vowel + coda for onset in CONSONANTS for vowel in VOWELS for coda in CONSONANTS]
-    stems = random.Random(0).sample(stems, 800)
-    nouns, verbs, zipf = stems[:600], stems[600:], list(accumulate(1 / rank for rank in range(1, 601)))
-    draw = random.Random(seed)
-
-    def build(stems: list[str], *slots: tuple[tuple[str, ...], float]) -> str:
-        pieces = draw.choices(stems, cum_weights=zipf[: len(stems)])
-        for suffixes, share in slots:
-            if draw.random() < share:
-                pieces.append(attach("".join(pieces), draw.choice(suffixes)))
-        return "-".join(pieces)
-
-    sentences: list[list[str]] = []
-    while words > 0:
-        number = range(draw.randint(1, 4))
-        sentence = [build(nouns, (("lAr",), 0.3), (POSSESSIVE, 0.4), (CASE, 0.6)) for _ in number]
-        sentences.append([*sentence, build(verbs, (TENSE, 1.0), (PERSON, 0.7))])
-        words -= len(sentences[-1])
-    return sentences

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from course_tools import cli, report, sync
 from course_tools import notebooks as lectures
 from course_tools import run as execution
-from course_utils import assets, doctor, scoreboard
+from course_utils import assets, doctor, results
 from course_utils.assets import store
 
 ROOT = Path(__file__).parents[2]
@@ -217,16 +217,16 @@ def test_unknown_names_are_said_in_a_sentence(course):
 
 
 def test_report_shows_the_scoreboard_of_all_lectures(course):
-    add = "from course_utils import scoreboard\nscoreboard.add({!r}, [0.9, 0.92], trainable=10, seconds=1, real=False)"
+    add = "from course_utils import results\nresults.add_to_scoreboard({!r}, [0.9, 0.92], trainable=10, seconds=1, real=False)"
     course.write("01_one", add.format("majority"))
     course.write(
-        "02_two", add.format("frozen encoder"), "assert len(scoreboard.table()) == 1  # only its own"
+        "02_two", add.format("frozen encoder"), "assert len(results.scoreboard()) == 1  # only its own"
     )
     ran = course("run")
     assert ran.returncode == 0, ran.stdout
     page = (course.root / "build" / "report.html").read_text()
     assert "majority" in page and "frozen encoder" in page and "data:image/png;base64," in page
-    assert len(scoreboard.table(file=course.root / "build" / "scoreboard.json")) == 2
+    assert len(results.scoreboard(course.root / "build" / "scoreboard.json")) == 2
 
 
 def test_sync_rewrites_and_check_only_reports(course):
@@ -467,8 +467,8 @@ def test_doctor_tells_what_can_be_fetched_from_what_cannot(monkeypatch):
         monkeypatch.setattr(assets, "status", lambda name: store.status(made[name]))
         checks = {check.name: check for check in doctor._assets()}
         server.shutdown()
-    assert "not here yet: 382 kB, fetched when" in checks["near"].found
-    assert f"no answer from {nobody.removeprefix('http://')}" in checks["far"].found
+    assert "not here yet: 382 kB, fetched when" in checks["near"].finding
+    assert f"no answer from {nobody.removeprefix('http://')}" in checks["far"].finding
     assert checks["far"].status == "note" and "COURSE_MIRROR" in checks["far"].advice
 
 

@@ -24,6 +24,7 @@ from course_utils.assets import (
     remove,
     resolve,
     size_text,
+    sources,
     status,
     store,
 )
@@ -118,7 +119,7 @@ class Server:
 def server(monkeypatch):
     monkeypatch.setenv("COURSE_PROFILE", "laptop")
     monkeypatch.setenv("COURSE_TIMEOUT", "0.5")
-    monkeypatch.setattr(store, "show_progress", lambda: False)
+    monkeypatch.setattr(sources, "show_progress", lambda: False)
     server = Server()
     yield server
     server.http.shutdown()
@@ -146,7 +147,7 @@ def in_process(asset_arguments: str, **environment) -> subprocess.Popen:
         "try: print(resolve(asset).origin)\n"
         "except AssetError as error: print('AssetError', error)\n"
     )
-    paths = json.dumps([str(ROOT), str(ROOT / "tests")])
+    paths = json.dumps([str(ROOT), str(Path(__file__).parent)])
     return subprocess.Popen(
         [sys.executable, "-c", script, paths],
         env=os.environ | environment,
@@ -185,15 +186,6 @@ def test_the_registry_pins_every_file():
 def test_a_registry_refuses_code_and_paths_that_leave_the_folder(name):
     with pytest.raises(ValueError, match="plain relative path"):
         make_asset(files={name: b"x"})
-
-
-def test_a_registry_can_be_read_from_another_file(tmp_path):
-    path = tmp_path / "other.toml"
-    path.write_text(
-        '[toy]\ntitle="t"\nlicence="l"\ncitation="c"\nhome="h"\n'
-        f'[toy.files]\n"a.txt" = {{ bytes = 1, sha256 = "{sha256(b"a")}" }}\n'
-    )
-    assert registry(path)["toy"].bytes == 1
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -470,7 +462,7 @@ def test_a_full_disk(limit, server, cached):
         f"resolve(make_asset(dict(kind='zip', url={server.url + '/a.zip'!r})))"
     )
     result = subprocess.run(
-        [sys.executable, "-B", "-c", script, json.dumps([str(ROOT), str(ROOT / "tests")])],
+        [sys.executable, "-B", "-c", script, json.dumps([str(ROOT), str(Path(__file__).parent)])],
         capture_output=True,
         text=True,
         timeout=60,

@@ -458,7 +458,7 @@ def test_the_answer_of_sgns_by_hand_and_by_differences():
 
 def test_the_exercises_mean_what_the_course_computes():
     from course_utils.models.word2vec import SkipGram, keep_probability
-    from course_utils.word_vectors import WordVectors
+    from course_utils.text import WordVectors
 
     model = SkipGram(5, 3).double()
     torch.nn.init.normal_(model.context.weight, generator=torch.Generator().manual_seed(0))

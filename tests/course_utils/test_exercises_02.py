@@ -7,7 +7,7 @@ import pytest
 from exercise_contract import ExerciseContract
 
 from course_utils.exercises import CheckFailed, lecture_02
-from course_utils.word_vectors import WordVectors
+from course_utils.text import WordVectors
 
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
 

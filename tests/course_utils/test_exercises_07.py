@@ -6,7 +6,7 @@ import torch
 from exercise_contract import ExerciseContract
 
 from course_utils.exercises import CheckFailed, lecture_07
-from course_utils.wordpiece import word_pieces
+from course_utils.text.pieces import word_pieces
 
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
 

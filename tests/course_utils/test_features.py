@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils import features
 from course_utils.assets import AssetError
-from course_utils.features import POOLINGS, encode, load_encoder
+from course_utils.features import POOLINGS, cache, encode, load_encoder, standardise
+from course_utils.features import encoder as encoding
 from course_utils.session import cache_folder
 
 TEXTS = [
@@ -44,6 +45,11 @@ def forwards(encoder):
     )
     yield calls
     hook.remove()
+
+
+@pytest.fixture
+def tokens_per_batch(monkeypatch):
+    return lambda tokens: monkeypatch.setitem(encoding.TOKENS_PER_BATCH, "cpu", tokens)
 
 
 @pytest.fixture
@@ -92,7 +98,7 @@ def test_where_bert_was_only_the_default_minilm_stands_in(encoder, monkeypatch, 
             raise AssetError("no connection")
         return assets.resolve(name, profile="ci")
 
-    monkeypatch.setattr(features, "resolve", resolve)
+    monkeypatch.setattr(encoding, "resolve", resolve)
     monkeypatch.setenv("COURSE_PROFILE", "gpu")
     assert load_encoder(device="cpu").name == "minilm"
     assert "minilm is used" in capsys.readouterr().out
@@ -132,27 +138,32 @@ def test_layers_are_concatenated(encoder):
 
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=8), st.integers(1, 200))
-def test_neither_order_nor_company_nor_batch_size_matters(encoder, texts, tokens_per_batch):
-    vectors = encode(texts, encoder, tokens_per_batch=tokens_per_batch, cache=False)
+def test_neither_order_nor_company_nor_batch_size_matters(encoder, texts, tokens):
+    with patch.dict(encoding.TOKENS_PER_BATCH, cpu=tokens):
+        vectors = encode(texts, encoder, cache=False)
     alone = {text: encode([text], encoder, cache=False)[0] for text in set(texts)}
     np.testing.assert_allclose(vectors, np.stack([alone[text] for text in texts]), atol=1e-5)
 
 
-def test_threads_change_no_vector_and_stay_as_they_were(encoder, threads):
+def test_threads_change_no_vector_and_stay_as_they_were(encoder, threads, tokens_per_batch):
+    tokens_per_batch(64)
     texts = [f"message {i} " * (i % 9 + 1) for i in range(60)]
     threads(1)
-    one = encode(texts, encoder, tokens_per_batch=64, cache=False)
+    one = encode(texts, encoder, cache=False)
     threads(3)
-    three = encode(texts, encoder, tokens_per_batch=64, cache=False)
+    three = encode(texts, encoder, cache=False)
     assert torch.get_num_threads() == 3
     np.testing.assert_allclose(three, one, atol=1e-5)
 
 
-def test_an_error_in_a_worker_comes_out_and_threads_are_put_back(encoder, threads, monkeypatch):
+def test_an_error_in_a_worker_comes_out_and_threads_are_put_back(
+    encoder, threads, tokens_per_batch, monkeypatch
+):
     threads(2)
-    monkeypatch.setattr(features, "pad_rows", lambda *_: 1 / 0)
+    tokens_per_batch(8)
+    monkeypatch.setattr(encoding, "pad_rows", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        encode(TEXTS, encoder, tokens_per_batch=8, cache=False)
+        encode(TEXTS, encoder, cache=False)
     assert torch.get_num_threads() == 2
 
 
@@ -177,7 +188,7 @@ def test_standardise_leaves_dead_units_alone(encoder):
     train = encode([f"message {i} is here" * (i % 5) for i in range(40)], encoder, cache=False)
     dead = train.std(axis=0) < 1e-6
     assert dead.any() and not dead.all()
-    fitted, other = features.standardise(train, train[:3] + 1)
+    fitted, other = standardise(train, train[:3] + 1)
     assert fitted.dtype == np.float32
     np.testing.assert_allclose(fitted[:, ~dead].std(axis=0), 1, atol=1e-4)
     np.testing.assert_allclose(fitted.mean(axis=0), 0, atol=1e-5)
@@ -207,10 +218,10 @@ def test_what_encode_refuses(encoder, settings, error, message):
 
 def test_bf16_falls_back_where_the_processor_has_none(encoder, monkeypatch, capsys):
     fp32 = encode(TEXTS, encoder, cache=False)
-    monkeypatch.setattr(features, "has_bf16", lambda device: False)
+    monkeypatch.setattr(encoding, "has_bf16", lambda device: False)
     assert (encode(TEXTS, encoder, precision="bf16", cache=False) == fp32).all()
     assert "fp32 is used" in capsys.readouterr().out
-    monkeypatch.setattr(features, "has_bf16", lambda device: True)
+    monkeypatch.setattr(encoding, "has_bf16", lambda device: True)
     bf16 = encode(TEXTS, encoder, precision="bf16", cache=False)
     assert not (bf16 == fp32).all()
     cosine = (bf16 * fp32).sum(1) / np.linalg.norm(bf16, axis=1) / np.linalg.norm(fp32, axis=1)
@@ -300,7 +311,8 @@ def test_where_nothing_can_be_written_only_the_caching_is_lost(encoder, tmp_path
     assert capsys.readouterr().out.count("not cached") == 1
 
 
-def test_a_full_disk_loses_only_the_caching(encoder, monkeypatch, capsys):
+def test_a_full_disk_loses_only_the_caching(encoder, tokens_per_batch, monkeypatch, capsys):
+    tokens_per_batch(100)
     encode(TEXTS[:1], encoder)
     connect = sqlite3.connect
 
@@ -309,10 +321,10 @@ def test_a_full_disk_loses_only_the_caching(encoder, monkeypatch, capsys):
         database.execute("PRAGMA max_page_count = 8")
         return database
 
-    monkeypatch.setattr(features.sqlite3, "connect", small)
-    monkeypatch.setattr(features, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(cache.sqlite3, "connect", small)
+    monkeypatch.setattr(encoding, "SAVE_SECONDS", 0)
     texts = [f"message {i}" for i in range(100)]
-    assert encode(texts, encoder, tokens_per_batch=100).shape == (100, 384)
+    assert encode(texts, encoder).shape == (100, 384)
     out = capsys.readouterr().out
     assert out.count("not cached") == 1 and "full" in out
     monkeypatch.undo()
@@ -328,8 +340,9 @@ def test_an_encoder_is_what_it_is_not_what_it_is_called(encoder, forwards):
 CHILD = """
 import sys, time, torch
 from course_utils import features
+from course_utils.features import encoder as encoding
 torch.set_num_threads(1)
-features.SAVE_SECONDS = 0
+encoding.SAVE_SECONDS, encoding.TOKENS_PER_BATCH["cpu"] = 0, 40
 encoder = features.load_encoder("minilm")
 calls = []
 def slowly(*_):
@@ -338,7 +351,7 @@ def slowly(*_):
 encoder.model.register_forward_hook(slowly)
 print("ready", flush=True)
 sys.stdin.readline()
-vectors = features.encode([f"message {i}" for i in range(400)], encoder, tokens_per_batch=40)
+vectors = features.encode([f"message {i}" for i in range(400)], encoder)
 print(len(calls), vectors.tobytes().hex()[:64], flush=True)
 """
 

@@ -16,13 +16,11 @@ from course_utils.models.language_model import (
     KneserNey,
     LanguageModel,
     LSTMCell,
-    attach,
     encode_sentences,
     log_odds,
     log_probabilities,
     perplexity,
     sampled_loss,
-    suffix_language,
     text_batches,
     train_language_model,
 )
@@ -359,36 +357,3 @@ def test_fewer_competitors_make_a_lower_loss_but_no_lower_perplexity(chain):
     model = LanguageModel(120, units=8, dropout=0.0)
     losses = train_language_model(model, chain[:161], rows=4, length=5, rate=1e-9, negatives=5)
     assert np.exp(np.mean(losses)) < 60 < perplexity(log_probabilities(model, chain[:161]))
-
-
-# ---- the language of long suffixes
-
-
-def test_suffixes_are_in_harmony_and_vowels_do_not_meet():
-    assert attach("ev", "lAr") == "ler" and attach("dal", "lAr") == "lar"
-    assert attach("göz", "ImIz") == "imiz" and attach("kol", "dAn") == "dan"
-    assert attach("kolu", "A") == "na" and attach("evi", "I") == "ni" and attach("evi", "dA") == "de"
-
-
-def test_every_word_of_the_language_is_in_harmony_with_itself():
-    text = suffix_language(5_000, seed=1)
-    assert sum(map(len, text)) >= 5_000
-    for sentence in text:
-        assert 2 <= len(sentence) <= 5
-        for word in sentence:
-            vowels = {letter in "eiöü" for letter in word if letter in "aıoueiöü"}
-            assert len(vowels) == 1, word
-            letters = word.replace("-", "")
-            assert not any(a in "aıoueiöü" and b in "aıoueiöü" for a, b in pairwise(letters)), word
-
-
-def test_the_language_is_the_same_each_time_and_other_seeds_say_other_things_with_the_same_stems():
-    one, again, other = suffix_language(20_000, 3), suffix_language(20_000, 3), suffix_language(20_000, 4)
-    assert one == again and one != other
-    stems = [{word.split("-")[0] for sentence in text for word in sentence} for text in (one, other)]
-    assert len(stems[0] | stems[1]) <= 800 and len(stems[0] & stems[1]) > 700
-
-
-def test_a_language_without_words_is_refused():
-    with pytest.raises(ValueError, match="words must be 1 or more"):
-        suffix_language(0)

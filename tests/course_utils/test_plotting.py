@@ -11,6 +11,7 @@ import pytest
 from matplotlib.text import Text
 
 from course_utils import plotting
+from course_utils.session import set_style
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.repeat([0, 1], [87, 13])
@@ -116,7 +117,7 @@ def overlapping_texts(figure) -> list[tuple[str, str]]:
 @pytest.fixture(autouse=True, params=[False, True], ids=["normal", "big"])
 def style(request):
     with mpl.rc_context():
-        plotting.set_style(big=request.param)
+        set_style(big=request.param)
         yield
 
 

@@ -2,12 +2,18 @@
 
 import json
 import random
+import subprocess
+import sys
 
+import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 import pytest
+import seaborn as sns
 import torch
+from cycler import cycler
 
-from course_utils import expect, record, session, start
+from course_utils import expect, plotting, record, session, start
 from course_utils.expectations import ExpectationError
 
 
@@ -48,6 +54,66 @@ def test_start_seeds_everything_and_prints_one_line(capsys, monkeypatch):
     assert course.choose(ci=1, laptop=2, gpu=3) == 1
     assert course.device.type == "cpu"
     assert not session.show_progress()
+
+
+def theme(big):
+    """The course's style as it was first made: seaborn's theme "ticks", and changes to it."""
+    frame = {"axes.spines.top": False, "axes.spines.right": False}
+    sns.set_theme(style="ticks", font="DejaVu Sans", font_scale=1.15 if big else 1.0, rc=frame)
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 150 if big else 110,
+            "figure.facecolor": "white",
+            "axes.prop_cycle": cycler(color=list(plotting.COLOURS.values())),
+            "axes.edgecolor": plotting.GREY,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "axes.titlepad": 12,
+            "axes.grid": False,
+            "grid.color": plotting.PALE,
+            "legend.frameon": False,
+            "hatch.linewidth": 0.7,
+        }
+    )
+
+
+@pytest.mark.parametrize("before", ["default", "ggplot", "dark_background"])
+@pytest.mark.parametrize("big", [False, True])
+def test_start_sets_the_plot_style_whatever_was_set_before(big, before):
+    parameters = []
+    for set_style in (theme, lambda big: start("ci", big=big)):
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.style.use(before)
+            set_style(big)
+            parameters.append(dict(mpl.rcParams))
+    wanted, got = parameters
+    # The theme's own map is known only where seaborn is imported, which start() need not wait for.
+    assert wanted.pop("image.cmap") == "rocket" and got.pop("image.cmap") in mpl.colormaps
+    wrong = {
+        name: (got[name], value)
+        for name, value in wanted.items()
+        if got[name] != (pytest.approx(value) if isinstance(value, float) else value)
+    }
+    assert not wrong
+
+
+def test_a_projector_gets_a_style_of_its_own_and_a_screen_gets_it_back():
+    with mpl.rc_context():
+        sizes = []
+        for big in (True, False):
+            start("ci", big=big)
+            sizes.append((mpl.rcParams["font.size"], mpl.rcParams["figure.dpi"]))
+    assert sizes == [(13.8, 150), (12, 110)]
+
+
+def test_start_imports_no_figures():
+    code = (
+        "import sys; from course_utils import start; start('ci')\n"
+        "print(*(name for name in ('course_utils.plotting', 'seaborn', 'matplotlib.pyplot', 'pandas') if name in sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.stdout.splitlines()[1:] == [""], run.stdout + run.stderr
 
 
 def test_expect_prints_the_bound_not_the_value(capsys):

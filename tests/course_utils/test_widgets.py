@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from course_utils import plotting, widgets
-from course_utils.word_vectors import WordVectors
+from course_utils.text import WordVectors
 
 LABELS = [0, 0, 0, 1, 1]
 SCORES = [0.1, 0.3, 0.6, 0.4, 0.9]

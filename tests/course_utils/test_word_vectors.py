@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.word_vectors import WordVectors, score_analogies, score_senses, score_similarities
+from course_utils.text import WordVectors, score_analogies, score_senses, score_similarities
 
 SQUARE = WordVectors(
     ["man", "woman", "king", "queen", "apple"],
@@ -60,7 +60,7 @@ def test_analogies_are_scored_by_section_with_coverage():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000), st.integers(5, 60))
 def test_scoring_in_tiles_finds_what_the_analogy_method_finds(seed, words):
-    from course_utils import word_vectors
+    from course_utils.text import word_vectors
 
     random = np.random.default_rng(seed)
     vectors = WordVectors([f"w{i}" for i in range(words)], random.normal(size=(words, 4)))

@@ -1,4 +1,4 @@
-"""The scoreboard keeps what is added: replaced, sorted, atomic, shared by processes, moved aside when damaged."""
+"""Intervals, and a scoreboard that keeps what is added: replaced, sorted, atomic, shared by processes, moved aside when damaged."""
 
 import json
 import math
@@ -10,16 +10,23 @@ import pytest
 from matplotlib.text import Text
 from test_plotting import overlapping_texts
 
-from course_utils import plotting, scoreboard
-from course_utils.session import data_folder
+from course_utils import plotting, results
+from course_utils.session import data_folder, set_style
 
 
 def add(method="frozen", scores=(0.9, 0.92, 0.94), **options):
-    scoreboard.add(method, scores, **{"trainable": 100, "seconds": 1.5, "real": True, **options})
+    results.add_to_scoreboard(method, scores, **{"trainable": 100, "seconds": 1.5, "real": True, **options})
+
+
+@pytest.fixture
+def board(tmp_path, monkeypatch):
+    """The scoreboard's file, in a folder of its own."""
+    monkeypatch.setenv("COURSE_SCOREBOARD", str(tmp_path / "board.json"))
+    return tmp_path / "board.json"
 
 
 def test_interval_is_the_t_interval():
-    mean, low, high = scoreboard.interval([0.90, 0.92, 0.94, 0.96, 0.98])
+    mean, low, high = results.interval([0.90, 0.92, 0.94, 0.96, 0.98])
     # by hand: s = 0.0316228, t(0.975, 4) = 2.776445, half width = t s / sqrt(5) = 0.0392649
     assert mean == pytest.approx(0.94)
     assert (low, high) == (pytest.approx(0.9007351, abs=1e-6), pytest.approx(0.9792649, abs=1e-6))
@@ -27,36 +34,36 @@ def test_interval_is_the_t_interval():
 
 def test_interval_covers_the_truth_19_times_in_20():
     draws = np.random.default_rng(0).normal(0.9, 0.02, (2000, 5))
-    hits = sum(low <= 0.9 <= high for _, low, high in map(scoreboard.interval, draws))
+    hits = sum(low <= 0.9 <= high for _, low, high in map(results.interval, draws))
     assert 0.935 <= hits / 2000 <= 0.965
 
 
 def test_one_seed_has_no_interval_and_no_seed_no_mean():
-    mean, low, high = scoreboard.interval([0.9])
+    mean, low, high = results.interval([0.9])
     assert mean == 0.9 and math.isnan(low) and math.isnan(high)
     for scores in ([], [0.9, math.nan]):
         with pytest.raises(ValueError, match="finite"):
-            scoreboard.interval(scores)
+            results.interval(scores)
 
 
 def test_rows_are_sorted_and_replaced():
     add("words", [0.95, 0.96], trainable=8000, seconds=0.3)
     add("frozen", {0: 0.5, 1: 0.6})
     add("frozen", {0: 0.97, 1: 0.99}, lecture="10")
-    frame = scoreboard.table()
+    frame = results.scoreboard()
     assert list(frame["method"]) == ["frozen", "words"]
     assert frame.loc[0, "mean"] == pytest.approx(0.98)
     assert list(frame["seeds"]) == [2, 2] and list(frame["trainable parameters"]) == [100, 8000]
-    assert frame.attrs == {"metric": "spam F1", "real": True}
+    assert frame.attrs == {"real": True}
 
 
 def test_stand_in_and_real_rows_stand_side_by_side_and_are_told_apart():
     add("frozen", real=True)
     add("frozen", [0.8, 0.82], real=False)
-    frame = scoreboard.table()
+    frame = results.scoreboard()
     assert list(frame["data"]) == ["real", "stand-in"]
     assert frame.attrs["real"] is False
-    figure = scoreboard.figure()
+    figure = plotting.scoreboard(results.scoreboard())
     written = "\n".join(text.get_text() for text in figure.findobj(Text))
     assert plotting.STANDIN in written and "hollow: stand-in" in written
 
@@ -85,72 +92,69 @@ def test_wrong_values_are_refused_and_leave_the_table_alone(wrong):
     add()
     with pytest.raises(ValueError):
         add(**wrong)
-    assert len(scoreboard.table()) == 1
+    assert len(results.scoreboard()) == 1
 
 
 @pytest.mark.parametrize("text", ["", "[{", "{}x", '[{"method": "frozen"}]', "[1]", "17", '{"a": 1}', "\x00"])
-def test_a_damaged_file_is_moved_aside_and_named(tmp_path, text):
-    file = tmp_path / "board.json"
-    file.write_text(text, "utf-8")
-    with pytest.raises(scoreboard.ScoreboardError, match=r"moved to .*damaged-1") as error:
-        scoreboard.table(file=file)
+def test_a_damaged_file_is_moved_aside_and_named(board, tmp_path, text):
+    board.write_text(text, "utf-8")
+    with pytest.raises(results.ScoreboardError, match=r"moved to .*damaged-1") as error:
+        results.scoreboard()
     assert "Run the cell again" in str(error.value)
     assert (tmp_path / "board.damaged-1.json").read_text("utf-8") == text
-    add(file=file)
-    assert len(scoreboard.table(file=file)) == 1
+    add()
+    assert len(results.scoreboard()) == 1
 
 
-def test_a_second_damaged_file_does_not_replace_the_first(tmp_path):
-    file = tmp_path / "board.json"
+def test_a_second_damaged_file_does_not_replace_the_first(board, tmp_path):
     for text in ("first", "second"):
-        file.write_text(text, "utf-8")
-        with pytest.raises(scoreboard.ScoreboardError):
-            scoreboard.table(file=file)
+        board.write_text(text, "utf-8")
+        with pytest.raises(results.ScoreboardError):
+            results.scoreboard()
     assert (tmp_path / "board.damaged-1.json").read_text() == "first"
     assert (tmp_path / "board.damaged-2.json").read_text() == "second"
 
 
-def test_a_failed_write_keeps_the_old_rows(tmp_path, monkeypatch):
-    file = tmp_path / "board.json"
-    add(file=file)
+def test_a_failed_write_keeps_the_old_rows(board, tmp_path, monkeypatch):
+    add()
 
-    def full(*arguments, **options):
+    def full(path, *arguments, **options):
+        path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoreboard.json, "dump", full)
+        patch.setattr("pathlib.Path.write_text", full)
         with pytest.raises(OSError, match="No space"):
-            add("other", file=file)
-    assert list(scoreboard.table(file=file)["method"]) == ["frozen"]
-    assert not list(tmp_path.glob("*.part"))
+            add("other")
+    assert list(results.scoreboard()["method"]) == ["frozen"]
+    assert {path.name for path in tmp_path.iterdir()} <= {"board.json", "board.json.lock"}
 
 
-def test_two_processes_lose_no_row(tmp_path):
-    file = tmp_path / "board.json"
+def test_two_processes_lose_no_row(board):
     code = (
-        "import sys; from course_utils import scoreboard\n"
+        "import sys; from course_utils.results import add_to_scoreboard\n"
         "for i in range(25):\n"
-        "    scoreboard.add(f'{sys.argv[1]} {i}', [0.5], trainable=1, seconds=0, real=True, file=sys.argv[2])"
+        "    add_to_scoreboard(f'{sys.argv[1]} {i}', [0.5], trainable=1, seconds=0, real=True)"
     )
-    runs = [subprocess.Popen([sys.executable, "-c", code, name, str(file)]) for name in ("a", "b")]
+    runs = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("a", "b")]
     assert [run.wait(60) for run in runs] == [0, 0]
-    assert len(scoreboard.table(file=file)) == 50
+    assert len(results.scoreboard()) == 50
 
 
 def test_the_figure_of_an_empty_table_says_what_to_do():
     with pytest.raises(ValueError, match="lecture 10"):
-        scoreboard.figure()
+        plotting.scoreboard(results.scoreboard())
 
 
 def test_labels_in_the_figure_do_not_overlap():
-    plotting.set_style()
+    set_style()
     rows = [("always ham", 0.0, 0), ("one rule", 0.62, 0), ("words and logistic regression", 0.95, 7800),
             ("naive Bayes", 0.944, 15600), ("the recipe of the tutorial", 0.9, 198_146),
             ("encoded once", 0.972, 198_146), ("logistic regression on features", 0.968, 770),
             ("LoRA", 0.975, 300_000), ("fine-tuned", 0.981, 22_700_000)]  # fmt: skip
     for method, mean, trainable in rows:
         add(method, [mean, min(1, mean + 0.004)], trainable=trainable)
-    figure = scoreboard.figure()
+    figure = plotting.scoreboard(results.scoreboard())
     assert overlapping_texts(figure) == []
     written = [text.get_text() for text in figure.findobj(Text)]
     assert all(method in written for method, *_ in rows)
@@ -160,11 +164,11 @@ def test_labels_in_the_figure_do_not_overlap():
 @pytest.mark.parametrize("scores", [[0.0], [1.0, 1.0], [0.97]])
 def test_the_figure_of_a_single_row(scores):
     add("only", scores, trainable=0)
-    assert "Best so far: only" in scoreboard.figure().get_suptitle()
+    assert "Best so far: only" in plotting.scoreboard(results.scoreboard()).get_suptitle()
 
 
 def test_a_summary_has_a_row_for_each_method_in_the_order_given():
-    frame = scoreboard.summary({"b": [0.5, 0.7], "a": [0.9, 0.9]})
+    frame = results.summary({"b": [0.5, 0.7], "a": [0.9, 0.9]})
     assert frame["name"].tolist() == ["b", "a"]
     assert frame["mean"].tolist() == pytest.approx([0.6, 0.9])
     assert frame["scores"].tolist() == [[0.5, 0.7], [0.9, 0.9]]
@@ -172,7 +176,7 @@ def test_a_summary_has_a_row_for_each_method_in_the_order_given():
 
 
 def test_the_scores_that_the_course_ships_are_real_and_over_five_splits():
-    shipped = scoreboard.table(file=data_folder() / "scoreboard.json")
+    shipped = results.scoreboard(data_folder() / "scoreboard.json")
     assert shipped.attrs["real"]
     assert (shipped["seeds"] == 5).all()
     assert {"frozen, improved", "frozen, the tutorial's recipe", "TF-IDF of characters"} <= set(

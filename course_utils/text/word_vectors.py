@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
+
+if TYPE_CHECKING:  # half a second, which models and features do without
+    import pandas as pd
 
 
 class WordVectors:
@@ -169,6 +172,8 @@ def score_senses(vectors: np.ndarray, senses: pd.DataFrame) -> pd.Series:
     Raises:
         ValueError: if the two differ in number, or a word has one sentence only.
     """
+    import pandas as pd
+
     vectors = np.asarray(vectors, dtype=np.float64)
     if len(vectors) != len(senses):
         raise ValueError(

@@ -6,14 +6,11 @@ An encoder that does not learn gives a message the same vector in every epoch. S
 from __future__ import annotations
 
 import hashlib
-import json
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +18,7 @@ import torch
 from tqdm.auto import tqdm
 
 from course_utils.assets import AssetError, registry, resolve
+from course_utils.features.cache import VectorStore, weights_checksum
 from course_utils.models.heads import pool_states
 from course_utils.parallel import one_thread_each
 from course_utils.session import cache_folder, current_profile, has_accelerator, show_progress
@@ -99,7 +97,6 @@ def encode(
     pooling: str = "mean",
     max_length: int = 128,
     layers: Sequence[int] = (-1,),
-    tokens_per_batch: int | None = None,
     precision: str = "fp32",
     cache: bool = True,
 ) -> np.ndarray:
@@ -119,7 +116,6 @@ def encode(
         max_length: tokens kept of a text, [CLS] and [SEP] included.
         layers: 0 for the embeddings, 1 to L for the layers, or from the end, -1 for the last; several are concatenated,
             each with all its poolings.
-        tokens_per_batch: rows x longest row of a batch; by default what suits the device.
         precision: ``fp32`` or ``bf16`` (products in bfloat16, where the processor has instructions for that).
         cache: keep the vectors under ``cache_folder()/features``, and read them from there.
 
@@ -130,32 +126,80 @@ def encode(
         TypeError: if a text is not a string.
         ValueError: for an unknown setting, or an encoder in training mode.
     """
-    model = encoder.model
+    model, texts = encoder.model, _checked(texts)
+    depth, device = model.config.num_hidden_layers, next(model.parameters()).device
+    _check_settings(encoder, pooling.split("+"), max_length, layers, precision)
+    layers = tuple(layer % (depth + 1) for layer in layers)
+    if precision == "bf16" and not has_bf16(device):
+        print(f"bf16 is not supported by this {device.type}, so fp32 is used.")
+        precision = "fp32"
+
+    # The encoder sees ids, so ids say what is equal: "Hi" and "hi" to an uncased one, and all that truncation makes equal.
+    ids = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
+    keys = [hashlib.blake2b(np.array(row, dtype="<i4").tobytes(), digest_size=16).digest() for row in ids]
+    rows = dict(zip(keys, ids, strict=True))
+    width = encoder.hidden_size * len(_parts(pooling, layers, depth))
+    store, vectors = None, {}
+    if cache and texts:
+        settings = {"pooling": pooling, "layers": layers, "precision": precision}
+        weights = {"encoder": encoder.digest, "weights": weights_checksum(model)}
+        store = VectorStore(cache_folder() / "features", weights | settings)
+        vectors = store.read(list(rows), width)
+    missing = [key for key in rows if key not in vectors]
+    lengths = [len(rows[key]) for key in missing]
+    tokens_per_batch = TOKENS_PER_BATCH["cpu" if device.type == "cpu" else "gpu"]
+    batches = [[missing[i] for i in batch] for batch in length_bucketed(lengths, tokens_per_batch)]
+    compute = partial(_vectors, encoder, rows, pooling, layers, precision)
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    unsaved: dict[bytes, np.ndarray] = {}
+    saved_at = time.monotonic()
+    hidden = not (missing and show_progress())
+    bar = tqdm(total=sum(lengths), desc="encoding", delay=2, unit="token", leave=False, disable=hidden)
+    with bar, one_thread_each(min(threads, len(batches))) as spread:
+        try:
+            for batch, pooled in spread(compute, batches):
+                unsaved.update(zip(batch, pooled, strict=True))
+                bar.update(sum(len(rows[key]) for key in batch))
+                if store and time.monotonic() - saved_at > SAVE_SECONDS:
+                    store.write(unsaved)
+                    vectors |= unsaved
+                    unsaved, saved_at = {}, time.monotonic()
+        finally:
+            if store and unsaved:
+                store.write(unsaved)
+    vectors |= unsaved
+    return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, width), dtype=np.float32)
+
+
+def _checked(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise TypeError("texts must be a list of strings, and is one string; write [text].")
-    texts = list(texts)
-    for position, text in enumerate(texts):
+    for position, text in enumerate(texts := list(texts)):
         if not isinstance(text, str):
             raise TypeError(f"Text {position} is {text!r} ({type(text).__name__}), not a string.")
-    ways = pooling.split("+")
+    return texts
+
+
+def _check_settings(
+    encoder: Encoder, ways: list[str], max_length: int, layers: Sequence[int], precision: str
+) -> None:
+    model, config = encoder.model, encoder.model.config
+    depth, positions = config.num_hidden_layers, config.max_position_embeddings
     if len(set(ways)) < len(ways) or not set(ways) <= set(POOLINGS):
         raise ValueError(
-            f"There is no pooling {pooling!r}; choose one of {', '.join(POOLINGS)}, or several joined by +."
+            f"There is no pooling {'+'.join(ways)!r}; choose one of {', '.join(POOLINGS)}, or several joined by +."
         )
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"There is no precision {precision!r}; choose fp32 or bf16.")
-    limit = model.config.max_position_embeddings
-    if not 3 <= max_length <= limit:
+    if not 3 <= max_length <= positions:
         raise ValueError(
-            f"max_length is {max_length}; {encoder.name} reads from 3 to {limit} tokens, as it has {limit} positions."
+            f"max_length is {max_length}; {encoder.name} reads from 3 to {positions} tokens, as it has {positions} positions."
         )
-    depth = model.config.num_hidden_layers
     if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
         raise ValueError(
             f"layers {tuple(layers)}: name one or more of 0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}."
         )
-    layers = tuple(layer % (depth + 1) for layer in layers)
-    if "pooler" in ways and depth not in layers:
+    if "pooler" in ways and not {-1, depth} & set(layers):
         raise ValueError(
             "BERT's pooler reads the last layer, so name -1 among the layers, or choose another pooling."
         )
@@ -164,56 +208,6 @@ def encode(
             "The encoder is in training mode: dropout would make another vector of the same text at every call. "
             "Call encoder.model.eval() first."
         )
-    device = next(model.parameters()).device
-    if precision == "bf16" and not has_bf16(device):
-        print(f"bf16 is not supported by this {device.type}, so fp32 is used.")
-        precision = "fp32"
-    if tokens_per_batch is None:
-        tokens_per_batch = TOKENS_PER_BATCH["cpu" if device.type == "cpu" else "gpu"]
-
-    # The encoder sees ids, so ids say what is equal: "Hi" and "hi" to an uncased one, and all that truncation makes equal.
-    ids = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
-    keys = [hashlib.blake2b(np.array(row, dtype="<i4").tobytes(), digest_size=16).digest() for row in ids]
-    rows = dict(zip(keys, ids, strict=True))
-    store = None
-    if cache and texts:
-        settings = {
-            "weights": weights_checksum(model),
-            "pooling": pooling,
-            "layers": layers,
-            "precision": precision,
-        }
-        store = VectorStore(cache_folder() / "features", {"encoder": encoder.digest, **settings})
-    width = encoder.hidden_size * len(_parts(pooling, layers, depth))
-    known = store.read(list(rows), width) if store else {}
-    missing = [key for key in rows if key not in known]
-    lengths = [len(rows[key]) for key in missing]
-    batches = [[missing[i] for i in batch] for batch in length_bucketed(lengths, tokens_per_batch)]
-    compute = partial(_vectors, encoder, rows, pooling, layers, precision)
-    fresh: dict[bytes, np.ndarray] = {}
-    saved = time.monotonic()
-    bar = tqdm(
-        total=sum(lengths),
-        desc="encoding",
-        delay=2,
-        unit="token",
-        leave=False,
-        disable=not (missing and show_progress()),
-    )
-    with bar:
-        try:
-            for batch, vectors in _side_by_side(compute, batches, device):
-                fresh.update(zip(batch, vectors, strict=True))
-                bar.update(sum(len(rows[key]) for key in batch))
-                if store and time.monotonic() - saved > SAVE_SECONDS:
-                    store.write(fresh)
-                    known |= fresh
-                    fresh, saved = {}, time.monotonic()
-        finally:
-            if store and fresh:
-                store.write(fresh)
-    known |= fresh
-    return np.stack([known[key] for key in keys]) if keys else np.zeros((0, width), dtype=np.float32)
 
 
 def standardise(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
@@ -231,17 +225,9 @@ def has_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 matrices in hardware; elsewhere it is slower than float32, not faster."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities: dict[str, Any] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # older releases do not tell
+    # Older releases of PyTorch do not tell.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-
-
-def weights_checksum(model: torch.nn.Module) -> list[int]:
-    """A checksum per parameter of what is in memory now: a model that was trained further is another encoder."""
-    integers = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
-    # Sums of whole numbers are exact, so they do not depend on the order in which threads add up.
-    return [int(p.detach().contiguous().view(integers[p.element_size()]).sum()) for p in model.parameters()]
 
 
 def _parts(pooling: str, layers: tuple[int, ...], depth: int) -> list[tuple[int, str]]:
@@ -262,9 +248,8 @@ def _vectors(
 ) -> tuple[list[bytes], np.ndarray]:
     """The vectors of one batch, shape (rows, width); the batch comes back with them."""
     device, depth = next(encoder.model.parameters()).device, encoder.model.config.num_hidden_layers
-    ids, mask = (
-        part.to(device) for part in pad_rows([rows[key] for key in batch], encoder.tokenizer.pad_token_id)
-    )
+    padded = pad_rows([rows[key] for key in batch], encoder.tokenizer.pad_token_id)
+    ids, mask = (part.to(device) for part in padded)
     # Without padding there is nothing to mask, and attention without a mask is faster.
     needed = mask if len(rows[batch[0]]) > len(rows[batch[-1]]) else None
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
@@ -275,85 +260,3 @@ def _vectors(
         for layer, way in _parts(pooling, layers, depth)
     ]
     return batch, torch.cat(pooled, dim=-1).float().cpu().numpy()
-
-
-def _side_by_side(
-    compute: Any, batches: list, device: torch.device
-) -> Iterator[tuple[list[bytes], np.ndarray]]:
-    """The results, in order: on a CPU with n threads, from n workers of one thread each."""
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    with one_thread_each(min(threads, len(batches))) as spread:
-        yield from spread(compute, batches)
-
-
-class VectorStore:
-    """Vectors on disk, one SQLite file for each encoder with its settings.
-
-    SQLite brings what a cache needs: a killed process leaves the last complete transaction, several processes may read and
-    write at once. Each vector has a checksum, and a damaged one counts as absent. Where the disk is full or may not be
-    written to, one line says so, and only the caching is lost.
-    """
-
-    def __init__(self, folder: Path, settings: dict[str, Any]):
-        name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-        self.file = folder / f"{name[:32]}.sqlite"
-        self.usable = True
-
-    def read(self, keys: list[bytes], width: int) -> dict[bytes, np.ndarray]:
-        """The vectors that are stored under some of these keys, each float32 (width,)."""
-        found = {}
-        query = "SELECT key, vector, checksum FROM vectors WHERE key IN ({})"
-        damaged = 0
-        with self._guarded():
-            if not self.file.exists():
-                return {}
-            with closing(self._connect()) as database:
-                for start in range(0, len(keys), 500):  # SQLite allows only so many placeholders
-                    some = keys[start : start + 500]
-                    for key, vector, checksum in database.execute(
-                        query.format(",".join("?" * len(some))), some
-                    ):
-                        if _checksum(key, vector) == checksum and len(vector) == 4 * width:
-                            found[key] = np.frombuffer(vector, dtype="<f4")
-                        else:
-                            damaged += 1
-        if damaged:
-            print(f"{damaged} cached feature vectors were damaged and are computed again.")
-        return found
-
-    def write(self, vectors: dict[bytes, np.ndarray]) -> None:
-        """Store some vectors, all of them or none."""
-        if not self.usable:
-            return
-        rows = (
-            (key, (data := vector.astype("<f4").tobytes()), _checksum(key, data))
-            for key, vector in vectors.items()
-        )
-        with self._guarded():
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with closing(self._connect()) as database, database:
-                database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
-
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.file, timeout=60)
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB, checksum BLOB)"
-        )
-        return database
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """A cache may fail, and what it would have saved is computed again."""
-        try:
-            yield
-        except (OSError, sqlite3.OperationalError) as error:
-            self.usable = False
-            print(f"Features are not cached: {self.file.parent} cannot be used ({error}).")
-        except sqlite3.DatabaseError as error:
-            print(f"Cached features were damaged and are computed again ({error}).")
-            for file in (self.file, Path(f"{self.file}-journal")):
-                file.unlink(missing_ok=True)
-
-
-def _checksum(key: bytes, vector: bytes) -> bytes:
-    return hashlib.blake2b(key + vector, digest_size=8).digest()

@@ -1,6 +1,7 @@
-"""One table for the whole course: every method adds its row, so that lectures can be compared.
+"""What a method scores: intervals over seeds, F1 over names, and one table for the whole course, the scoreboard.
 
-The rows live in one JSON file, ``COURSE_SCOREBOARD`` or ``scoreboard.json`` in the course's cache folder.
+Every method adds its row there, so that lectures can be compared. The rows live in one JSON file, ``COURSE_SCOREBOARD`` or
+``scoreboard.json`` in the course's cache folder.
 """
 
 from __future__ import annotations
@@ -8,18 +9,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from matplotlib.figure import Figure
 
-from course_utils import plotting
+from course_utils.files import replace_file
 from course_utils.session import cache_folder
+from course_utils.text import spans
 
 FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
 
@@ -54,7 +54,27 @@ def summary(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "mean", "low", "high", "scores"])
 
 
-def add(
+def span_f1(truth: Iterable[Sequence[str]], answers: Iterable[Sequence[str]]) -> float:
+    """F1 over the names of all sentences; a name counts if both ends and its kind are right.
+
+    Args:
+        truth: for each sentence its B-, I- and O tags, as :func:`course_utils.text.spans` reads them.
+        answers: the tags that a model gave.
+
+    Raises:
+        ValueError: if the two differ in the number of sentences, or a sentence in its number of tags.
+    """
+    right = names = 0  # names of both sides together
+    for wanted, given in zip(truth, answers, strict=True):
+        if len(wanted) != len(given):
+            raise ValueError(f"A tag for each token, please: {len(wanted)} tokens, {len(given)} tags.")
+        wanted_spans, given_spans = spans(wanted), spans(given)
+        right += len(wanted_spans & given_spans)
+        names += len(wanted_spans) + len(given_spans)
+    return 2 * right / max(names, 1)
+
+
+def add_to_scoreboard(
     method: str,
     scores: Mapping[int, float] | Sequence[float],
     *,
@@ -62,7 +82,6 @@ def add(
     seconds: float,
     real: bool,
     lecture: str = "",
-    file: Path | str | None = None,
 ) -> None:
     """Add a method's row; the same method on the same kind of data replaces its row.
 
@@ -73,7 +92,6 @@ def add(
         seconds: training time of one seed.
         real: False where the data were written for the course; the table and the figure say so.
         lecture: where the row comes from, "10".
-        file: another file than the course's own.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -92,67 +110,39 @@ def add(
         "real": bool(real),
         "lecture": lecture,
     }
-    path = _path(file)
+    path = _file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Lectures run side by side: read and write under one lock, and put the new file in place in one step.
+    # Lectures run side by side: nobody may write between the reading and the writing.
     with FileLock(f"{path}.lock", timeout=60):
         others = [old for old in _read(path) if (old["method"], old["real"]) != (row["method"], row["real"])]
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
-        ) as new:
-            try:
-                json.dump([*others, row], new, indent=1, ensure_ascii=False)
-                new.close()
-                os.replace(new.name, path)
-            except BaseException:
-                new.close()
-                Path(new.name).unlink(missing_ok=True)
-                raise
+        with replace_file(path) as part:
+            part.write_text(json.dumps([*others, row], indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def table(metric: str = "spam F1", *, file: Path | str | None = None) -> pd.DataFrame:
-    """All rows, best mean first: method, mean, low, high, seeds, trainable parameters, seconds, data, scores, lecture.
+def scoreboard(file: Path | None = None) -> pd.DataFrame:
+    """All rows of the scoreboard, best mean first.
 
-    ``attrs["metric"]`` is what was measured; ``attrs["real"]`` is False where any row comes from stand-in data.
+    Args:
+        file: another file than the course's own, such as the one in ``data`` with scores on real data.
+
+    Returns:
+        ``method``, ``mean``, ``low``, ``high`` (95 % interval), ``seeds``, ``trainable parameters``, ``seconds``, ``data``
+        (real or stand-in), ``scores``, ``lecture``; ``attrs["real"]`` is False where any row comes from stand-in data.
     """
-    path = _path(file)
     rows = [
         (row["method"], *interval(list(row["scores"].values())), len(row["scores"]), row["trainable"], row["seconds"],
          "real" if row["real"] else "stand-in", list(row["scores"].values()), row["lecture"])
-        for row in _read(path)
+        for row in _read(file or _file())
     ]  # fmt: skip
-    columns = [
-        "method",
-        "mean",
-        "low",
-        "high",
-        "seeds",
-        "trainable parameters",
-        "seconds",
-        "data",
-        "scores",
-        "lecture",
-    ]
+    columns = ["method", "mean", "low", "high", "seeds", "trainable parameters", "seconds", "data", "scores", "lecture"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.sort_values(["mean", "method"], ascending=[False, True], ignore_index=True)
-    frame.attrs.update(metric=metric, real=bool((frame["data"] == "real").all()))
+    frame.attrs["real"] = bool((frame["data"] == "real").all())
     return frame
 
 
-def figure(metric: str = "spam F1", *, file: Path | str | None = None) -> Figure:
-    """The table as a picture: every method's score with its interval, and its trained parameters (logarithmic).
-
-    Raises:
-        ValueError: if the table is empty.
-    """
-    frame = table(metric, file=file)
-    if frame.empty:
-        raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
-    return plotting.ranking(frame, metric)
-
-
-def _path(file: Path | str | None) -> Path:
-    return Path(file or os.environ.get("COURSE_SCOREBOARD") or cache_folder() / "scoreboard.json")
+def _file() -> Path:
+    return Path(os.environ.get("COURSE_SCOREBOARD") or cache_folder() / "scoreboard.json")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -164,9 +154,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except (ValueError, AttributeError, TypeError) as error:
-        aside = next(
-            a for i in range(1, 10_000) if not (a := path.with_suffix(f".damaged-{i}.json")).exists()
-        )
+        names = (path.with_suffix(f".damaged-{number}.json") for number in range(1, 10_000))
+        aside = next(name for name in names if not name.exists())
         os.replace(path, aside)
         raise ScoreboardError(
             f"The scoreboard {path} could not be read ({error}). Nothing is lost: it was moved to {aside}. "

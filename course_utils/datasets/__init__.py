@@ -1,0 +1,13 @@
+"""The course's data sets: from verified files to tidy frames with labels, splits and marked duplicates."""
+
+from course_utils.datasets.corpora import Corpus, load_corpus
+from course_utils.datasets.languages import attach, load_language, suffix_language
+from course_utils.datasets.messages import fold, load_sms, mark_duplicates, repair_text
+from course_utils.datasets.names import NAME_TYPES, load_entities
+from course_utils.datasets.relations import load_analogies, load_glove, load_senses, load_similarities
+
+__all__ = [
+    "NAME_TYPES", "Corpus", "attach", "fold", "load_analogies", "load_corpus", "load_entities",
+    "load_glove", "load_language", "load_senses", "load_similarities", "load_sms", "mark_duplicates",
+    "repair_text", "suffix_language",
+]  # fmt: skip

@@ -1,0 +1,94 @@
+"""Languages whose words have many forms: real ones, and one that is made up."""
+
+from __future__ import annotations
+
+import random
+import re
+from itertools import accumulate
+
+from course_utils.assets import resolve
+from course_utils.datasets.corpora import Corpus
+from course_utils.text import split_sentences
+
+
+def load_language(name: str, *, profile: str | None = None) -> Corpus:
+    """A small text in a language whose words have many forms, or in English for comparison.
+
+    Args:
+        name: ``finnish`` or ``english-genesis``, the same book in both (26,554 and 36,041 words), or ``turkish``, the 1,958
+            sentences of a treebank's development and test parts, which do not belong together (19,730 words).
+        profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force. None of them can be had in ``ci``.
+
+    Raises:
+        ValueError: if the name is another one, or the treebank holds no sentence.
+        course_utils.assets.AssetError: if the files cannot be had; the message says what to do.
+    """
+    files = {"finnish": "finnish.txt", "english-genesis": "english-web.txt"}
+    if name in files:
+        asset = resolve("genesis", profile=profile)
+        # The lines end within sentences; the Finnish file is in Latin-1, the English one in ASCII.
+        text = " ".join(asset.path(files[name]).read_text(encoding="latin-1").split())
+        return Corpus(name, split_sentences(text), asset.origin, asset.licence, asset.citation)
+    if name != "turkish":
+        raise ValueError(f"name must be finnish, english-genesis or turkish, not {name!r}.")
+    asset = resolve("ud-turkish-boun", profile=profile)
+    lines = "\n".join(asset.path(file).read_text(encoding="utf-8") for file in asset.files)
+    # The sentence as it was written: the treebank's own rows split some words in two.
+    sentences = re.findall(r"^# text = (.+)$", lines, flags=re.MULTILINE)
+    if not sentences:
+        raise ValueError(f"{asset.folder}: no line begins with `# text = `.")
+    # Turkish has two letters i, and Python's lower() knows one: it would give i for I and a broken i for İ.
+    sentences = [sentence.replace("İ", "i").replace("I", "ı") for sentence in sentences]
+    return Corpus(name, sentences, asset.origin, asset.licence, asset.citation)
+
+
+# ---- a made-up language of long suffixes
+
+VOWELS, FRONT, CONSONANTS = "aıoueiöü", "eiöü", "bdgklmnprstvyz"
+# A stands for a or e, I for ı or i: whichever agrees with the vowels before it.
+POSSESSIVE, CASE = ("Im", "In", "I", "ImIz", "InIz"), ("I", "A", "dA", "dAn", "lA", "cA")
+TENSE, PERSON = ("dI", "mIş", "AcAk", "Ar"), ("Im", "sIn", "Iz", "sInIz", "lAr")
+
+
+def attach(word: str, suffix: str) -> str:
+    """The suffix in the form that fits the word: vowels in harmony, and an n where two vowels would meet."""
+    front = [letter for letter in word if letter in VOWELS][-1] in FRONT
+    spelled = suffix.replace("A", "e" if front else "a").replace("I", "i" if front else "ı")
+    return f"n{spelled}" if word[-1] in VOWELS and spelled[0] in VOWELS else spelled
+
+
+def suffix_language(words: int, seed: int = 0) -> list[list[str]]:
+    """Sentences of a made-up agglutinative language, its morphology like a small part of Turkish.
+
+    Written for the course: it shows what such a language does to a vocabulary. The grammar:
+
+    - sentence: one to four nouns, then a verb;
+    - noun: one of 600 stems, then plural (in 30 % of cases), possessive (40 %), case (60 %);
+    - verb: one of 200 stems, then tense, then person (70 %);
+    - a stem has one vowel, back or front, and every suffix takes vowels of that kind (two-way harmony);
+      stem number r is drawn with a probability proportional to 1 / r (Zipf).
+
+    Returns:
+        Sentences with at least ``words`` words, their seams marked: ``kel-ler-im-den``. The stems are the same for all seeds.
+    """
+    if words < 1:
+        raise ValueError(f"words must be 1 or more, not {words!r}.")
+    stems = [onset + vowel + coda for onset in CONSONANTS for vowel in VOWELS for coda in CONSONANTS]
+    stems = random.Random(0).sample(stems, 800)
+    nouns, verbs, zipf = stems[:600], stems[600:], list(accumulate(1 / rank for rank in range(1, 601)))
+    draw = random.Random(seed)
+
+    def build(stems: list[str], *slots: tuple[tuple[str, ...], float]) -> str:
+        pieces = draw.choices(stems, cum_weights=zipf[: len(stems)])
+        for suffixes, share in slots:
+            if draw.random() < share:
+                pieces.append(attach("".join(pieces), draw.choice(suffixes)))
+        return "-".join(pieces)
+
+    sentences: list[list[str]] = []
+    while words > 0:
+        number = range(draw.randint(1, 4))
+        sentence = [build(nouns, (("lAr",), 0.3), (POSSESSIVE, 0.4), (CASE, 0.6)) for _ in number]
+        sentences.append([*sentence, build(verbs, (TENSE, 1.0), (PERSON, 0.7))])
+        words -= len(sentences[-1])
+    return sentences

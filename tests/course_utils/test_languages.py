@@ -1,0 +1,99 @@
+"""Languages of long suffixes: Finnish and Turkish as their files are read, and the made-up one."""
+
+from itertools import pairwise
+
+import pytest
+
+from course_utils.assets import AssetError, Resolved
+from course_utils.datasets import attach, languages, load_language, suffix_language
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A function that makes some files those of every asset."""
+
+    def write(**contents):
+        for name, content in contents.items():
+            (tmp_path / name).write_bytes(content)
+        resolved = Resolved("toy", tmp_path, "mirror", tuple(contents), "CC0", "Nobody.")
+        monkeypatch.setattr(languages, "resolve", lambda name, profile=None: resolved)
+
+    return write
+
+
+def test_turkish_has_two_letters_i(files):
+    first = "# text = IŞIK İstanbul’da, ılık!\n1\tIşık\t_\n\n# text = 1990\n1\t1990\t_\n\n"
+    files(dev=first.encode(), test="# sent_id = 1\n# text = Iğdır İzmir\n".encode())
+    assert load_language("turkish").words == [["ışık", "istanbul'da", "ılık"], ["ığdır", "izmir"]]
+
+
+def test_a_treebank_without_sentences_is_refused(files):
+    files(dev=b"1\tword\t_\n", test=b"# text =\n")
+    with pytest.raises(ValueError, match="no line begins with"):
+        load_language("turkish")
+
+
+def test_finnish_is_read_as_latin_1_and_across_its_lines(files):
+    files(**{"finnish.txt": "Maa oli\nautio ja tyhjä.  Jumala\nsanoi: Ääni!\n".encode("latin-1")})
+    corpus = load_language("finnish")
+    assert corpus.sentences == ["Maa oli autio ja tyhjä.", "Jumala sanoi: Ääni!"]
+    assert corpus.words[1] == ["jumala", "sanoi", "ääni"]
+
+
+def test_a_language_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="finnish, english-genesis or turkish, not 'swahili'"):
+        load_language("swahili")
+    for name in ("finnish", "turkish"):  # profile ci
+        with pytest.raises(AssetError, match="COURSE_PROFILE=laptop"):
+            load_language(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentences", "words", "different", "some"),
+    [
+        ("finnish", 2121, 26_554, 6385, ["alussa", "jumala", "loi", "taivaan", "ja", "maan"]),
+        ("english-genesis", 2212, 36_041, 2500, ["in", "the", "beginning", "god", "created", "the"]),
+        ("turkish", 1958, 19_730, 10_300, ["fakülteyi", "bitirenler", "en", "uçtan", "göreve"]),
+    ],
+)
+def test_the_real_languages(mirror, name, sentences, words, different, some):
+    if not {"genesis", "ud-turkish-boun"} <= {path.name for path in mirror.iterdir()}:
+        pytest.skip("needs genesis and ud-turkish-boun in COURSE_MIRROR")
+    corpus = load_language(name, profile="laptop")
+    flat = [word for sentence in corpus.words for word in sentence]
+    assert (len(corpus.sentences), len(flat), len(set(flat))) == (sentences, words, different)
+    assert corpus.words[0][: len(some)] == some and corpus.origin == "mirror"
+    assert "i\u0307" not in "".join(flat) and max(map(len, corpus.words)) < 120
+
+
+# The made-up language
+
+
+def test_suffixes_are_in_harmony_and_vowels_do_not_meet():
+    assert attach("ev", "lAr") == "ler" and attach("dal", "lAr") == "lar"
+    assert attach("göz", "ImIz") == "imiz" and attach("kol", "dAn") == "dan"
+    assert attach("kolu", "A") == "na" and attach("evi", "I") == "ni" and attach("evi", "dA") == "de"
+
+
+def test_every_word_of_the_language_is_in_harmony_with_itself():
+    text = suffix_language(5_000, seed=1)
+    assert sum(map(len, text)) >= 5_000
+    for sentence in text:
+        assert 2 <= len(sentence) <= 5
+        for word in sentence:
+            vowels = {letter in "eiöü" for letter in word if letter in "aıoueiöü"}
+            assert len(vowels) == 1, word
+            letters = word.replace("-", "")
+            assert not any(a in "aıoueiöü" and b in "aıoueiöü" for a, b in pairwise(letters)), word
+
+
+def test_the_language_is_the_same_each_time_and_other_seeds_say_other_things_with_the_same_stems():
+    one, again, other = suffix_language(20_000, 3), suffix_language(20_000, 3), suffix_language(20_000, 4)
+    assert one == again and one != other
+    stems = [{word.split("-")[0] for sentence in text for word in sentence} for text in (one, other)]
+    assert len(stems[0] | stems[1]) <= 800 and len(stems[0] & stems[1]) > 700
+
+
+def test_a_language_without_words_is_refused():
+    with pytest.raises(ValueError, match="words must be 1 or more"):
+        suffix_language(0)
