@@ -1,12 +1,13 @@
-"""The quiz at the end of a lecture: one choice is right, and every choice is explained."""
+"""The quiz at the end of a lecture, ``quiz/NN.md``: one choice is right, and every choice is explained."""
 
 from __future__ import annotations
 
 import hashlib
 import html
-import importlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
@@ -19,15 +20,25 @@ STYLE = (
     "<style>.course-quiz label{white-space:normal!important;height:auto!important;line-height:1.45!important;"
     "margin:3px 0!important}.course-quiz .widget-radio-box,.course-quiz{height:auto!important;max-width:760px}</style>"
 )
+FOLDER = Path(__file__).with_name("quiz")
+LINE = re.compile(r"## (?P<question>\S.*)|- \[(?P<mark>[ xX])\] (?P<choice>\S.*)|  +(?P<why>\S.*)")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One answer of a question, and why it is right or wrong."""
+    """One answer of a question, and why it is right or wrong.
+
+    Raises:
+        ValueError: if it is not explained.
+    """
 
     text: str
     right: bool
     why: str
+
+    def __post_init__(self) -> None:
+        if len(self.why) < 40:
+            raise ValueError(f"explain “{self.text}” in 40 characters or more.")
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Question:
     """A question with two or more choices, exactly one of them right.
 
     Raises:
-        ValueError: if not exactly one choice is right, two choices are the same, or one is not explained.
+        ValueError: if not exactly one choice is right, or two choices are the same.
     """
 
     text: str
@@ -46,9 +57,6 @@ class Question:
             raise ValueError(f"“{self.text}” needs two or more choices, exactly one of them right.")
         if len({choice.text for choice in self.choices}) != len(self.choices):
             raise ValueError(f"“{self.text}” has the same choice twice.")
-        for choice in self.choices:
-            if len(choice.why) < 40:
-                raise ValueError(f"“{self.text}”: explain “{choice.text}” in 40 characters or more.")
 
     @property
     def key(self) -> str:
@@ -60,15 +68,52 @@ def questions(lecture: str) -> list[Question]:
     """The questions of a lecture, "10".
 
     Raises:
-        ValueError: if the lecture has no quiz.
+        ValueError: if the lecture has no quiz, or its file is not written as :func:`read` wants it.
     """
-    name = f"course_utils.exercises.lecture_{lecture}"
     try:
-        return importlib.import_module(name).QUIZ
-    except (ModuleNotFoundError, AttributeError) as error:
+        return read(FOLDER / f"{lecture}.md")
+    except FileNotFoundError as error:
         raise ValueError(
             f"Lecture {lecture!r} has no quiz; write its number with two digits, as in quiz('10')."
         ) from error
+
+
+def read(path: Path) -> list[Question]:
+    """The questions of a Markdown file: `## question`, below it `- [x] right choice` and `- [ ] wrong choice`, and below
+    each choice, indented, why it is right or wrong. Empty lines are for the eye.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is written in another way; the message names file and line.
+    """
+    blocks: list[tuple[int, str, list[tuple[int, str, bool, list[str]]]]] = []  # first the number of the line
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        part = LINE.fullmatch(line.rstrip())
+        if part and part["question"]:
+            blocks.append((number, part["question"], []))
+        elif part and part["choice"] and blocks:
+            blocks[-1][2].append((number, part["choice"], part["mark"] != " ", []))
+        elif part and part["why"] and blocks and blocks[-1][2]:
+            blocks[-1][2][-1][3].append(part["why"])
+        elif line.strip():
+            raise ValueError(
+                f"{path.name}, line {number}: “{line.strip()}” is no “## question”, no choice of one (“- [x] ” or “- [ ] ”) "
+                "and no explanation, indented, of a choice."
+            )
+    if not blocks:
+        raise ValueError(f"{path.name}, line 1: there is no question; one begins with “## ”.")
+
+    def made(kind: Callable[..., Any], line: int, *parts: Any) -> Any:
+        try:
+            return kind(*parts)
+        except ValueError as error:
+            raise ValueError(f"{path.name}, line {line}: {error}") from error
+
+    asked = []
+    for line, text, drafts in blocks:
+        choices = [made(Choice, place, choice, right, " ".join(why)) for place, choice, right, why in drafts]
+        asked.append(made(Question, line, text, choices))
+    return asked
 
 
 def quiz(lecture: str) -> None:
@@ -133,41 +178,31 @@ def quiz_panel(
     """
     solved: set[int] = set()
     score = ipw.HTML()
-    boxes = [
-        _box(number, question, solved, score, len(asked), answered)
-        for number, question in enumerate(asked, start=1)
-    ]
+
+    def box(number: int, question: Question) -> ipw.VBox:
+        names = [choice.text for choice in question.choices]
+        radio = ipw.RadioButtons(options=names, value=None, layout=ipw.Layout(width="100%", height="auto"))
+        radio.add_class("course-quiz")
+        button = ipw.Button(description=f"Check answer {number}")
+        explanation = ipw.HTML()
+
+        def reveal(_: Any) -> None:
+            if radio.index is None:
+                explanation.value = note("Choose an answer first.")
+                return
+            choice = question.choices[radio.index]
+            verdict = "<b>Right.</b>" if choice.right else "<b>Not quite.</b>"
+            explanation.value = note(f"{verdict} {html.escape(choice.why)}", good=choice.right)
+            if choice.right:
+                solved.add(number)
+                answered(question)
+            score.value = note(f"{len(solved)} of {len(asked)} questions answered rightly so far.")
+
+        button.on_click(reveal)
+        # An explanation must not stand under another choice than its own.
+        radio.observe(lambda _: setattr(explanation, "value", ""), names="index")
+        heading = ipw.HTML(f"<b>{number}. {html.escape(question.text)}</b>")
+        return ipw.VBox([heading, radio, button, explanation], layout=ipw.Layout(margin="0 0 16px 0"))
+
+    boxes = [box(number, question) for number, question in enumerate(asked, start=1)]
     return ipw.VBox([ipw.HTML(STYLE), *boxes, score])
-
-
-def _box(
-    number: int,
-    question: Question,
-    solved: set[int],
-    score: ipw.HTML,
-    total: int,
-    answered: Callable[[Question], None],
-) -> ipw.VBox:
-    names = [choice.text for choice in question.choices]
-    radio = ipw.RadioButtons(options=names, value=None, layout=ipw.Layout(width="100%", height="auto"))
-    radio.add_class("course-quiz")
-    button = ipw.Button(description=f"Check answer {number}")
-    explanation = ipw.HTML()
-
-    def reveal(_: Any) -> None:
-        if radio.index is None:
-            explanation.value = note("Choose an answer first.")
-            return
-        choice = question.choices[radio.index]
-        verdict = "<b>Right.</b>" if choice.right else "<b>Not quite.</b>"
-        explanation.value = note(f"{verdict} {html.escape(choice.why)}", good=choice.right)
-        if choice.right:
-            solved.add(number)
-            answered(question)
-        score.value = note(f"{len(solved)} of {total} questions answered rightly so far.")
-
-    button.on_click(reveal)
-    # An explanation must not stand under another choice than its own.
-    radio.observe(lambda _: setattr(explanation, "value", ""), names="index")
-    heading = ipw.HTML(f"<b>{number}. {html.escape(question.text)}</b>")
-    return ipw.VBox([heading, radio, button, explanation], layout=ipw.Layout(margin="0 0 16px 0"))
