@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
 
-from course_utils.exercises import progress
+from course_utils.exercises import kept
 from course_utils.widgets import note, show_widget
 
 # ipywidgets gives each choice one line of fixed height; answers in whole sentences need to wrap.
@@ -24,39 +24,23 @@ FOLDER = Path(__file__).with_name("quiz")
 LINE = re.compile(r"## (?P<question>\S.*)|- \[(?P<mark>[ xX])\] (?P<choice>\S.*)|  +(?P<why>\S.*)")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Choice:
-    """One answer of a question, and why it is right or wrong.
-
-    Raises:
-        ValueError: if it is not explained.
-    """
+    """One answer of a question, and why it is right or wrong."""
 
     text: str
     right: bool
-    why: str
-
-    def __post_init__(self) -> None:
-        if len(self.why) < 40:
-            raise ValueError(f"explain “{self.text}” in 40 characters or more.")
+    why: str = ""
+    line: int = field(default=0, compare=False)  # where it stands in its file
 
 
-@dataclass(frozen=True)
+@dataclass
 class Question:
-    """A question with two or more choices, exactly one of them right.
-
-    Raises:
-        ValueError: if not exactly one choice is right, or two choices are the same.
-    """
+    """A question with two or more choices, exactly one of them right."""
 
     text: str
     choices: list[Choice]
-
-    def __post_init__(self) -> None:
-        if sum(choice.right for choice in self.choices) != 1 or len(self.choices) < 2:
-            raise ValueError(f"“{self.text}” needs two or more choices, exactly one of them right.")
-        if len({choice.text for choice in self.choices}) != len(self.choices):
-            raise ValueError(f"“{self.text}” has the same choice twice.")
+    line: int = field(default=0, compare=False)
 
     @property
     def key(self) -> str:
@@ -65,62 +49,50 @@ class Question:
 
 
 def questions(lecture: str) -> list[Question]:
-    """The questions of a lecture, "10".
+    """The questions of a lecture, "10", as its Markdown file has them: `## question`, below it `- [x] right choice` and
+    `- [ ] wrong choice`, and below each choice, indented, why it is right or wrong. Empty lines are for the eye.
 
     Raises:
-        ValueError: if the lecture has no quiz, or its file is not written as :func:`read` wants it.
+        ValueError: if the lecture has no quiz, or its file is written in another way: the message names file and line.
     """
-    try:
-        return read(FOLDER / f"{lecture}.md")
-    except FileNotFoundError as error:
+    path = FOLDER / f"{lecture}.md"
+    if not path.is_file():
         raise ValueError(
             f"Lecture {lecture!r} has no quiz; write its number with two digits, as in quiz('10')."
-        ) from error
+        )
+    asked: list[Question] = []
 
+    def need(condition: Any, line: int, otherwise: str) -> None:
+        if not condition:
+            raise ValueError(f"{path.name}, line {line}: {otherwise}")
 
-def read(path: Path) -> list[Question]:
-    """The questions of a Markdown file: `## question`, below it `- [x] right choice` and `- [ ] wrong choice`, and below
-    each choice, indented, why it is right or wrong. Empty lines are for the eye.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is written in another way; the message names file and line.
-    """
-    blocks: list[tuple[int, str, list[tuple[int, str, bool, list[str]]]]] = []  # first the number of the line
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         part = LINE.fullmatch(line.rstrip())
         if part and part["question"]:
-            blocks.append((number, part["question"], []))
-        elif part and part["choice"] and blocks:
-            blocks[-1][2].append((number, part["choice"], part["mark"] != " ", []))
-        elif part and part["why"] and blocks and blocks[-1][2]:
-            blocks[-1][2][-1][3].append(part["why"])
-        elif line.strip():
-            raise ValueError(
-                f"{path.name}, line {number}: “{line.strip()}” is no “## question”, no choice of one (“- [x] ” or “- [ ] ”) "
-                "and no explanation, indented, of a choice."
-            )
-    if not blocks:
-        raise ValueError(f"{path.name}, line 1: there is no question; one begins with “## ”.")
-
-    def made(kind: Callable[..., Any], line: int, *parts: Any) -> Any:
-        try:
-            return kind(*parts)
-        except ValueError as error:
-            raise ValueError(f"{path.name}, line {line}: {error}") from error
-
-    asked = []
-    for line, text, drafts in blocks:
-        choices = [made(Choice, place, choice, right, " ".join(why)) for place, choice, right, why in drafts]
-        asked.append(made(Question, line, text, choices))
+            asked.append(Question(part["question"], [], number))
+        elif part and part["choice"] and asked:
+            asked[-1].choices.append(Choice(part["choice"], part["mark"] != " ", "", number))
+        elif part and part["why"] and asked and asked[-1].choices:
+            choice = asked[-1].choices[-1]
+            choice.why = f"{choice.why} {part['why']}".strip()
+        else:
+            rule = "is neither “## question”, nor a choice of one (“- [x] ” or “- [ ] ”), nor its explanation, indented."
+            need(not line.strip(), number, f"“{line.strip()}” {rule}")
+    need(asked, 1, "there is no question; one begins with “## ”.")
+    for question in asked:
+        choices, texts = question.choices, {choice.text for choice in question.choices}
+        one_right = len(choices) > 1 and sum(choice.right for choice in choices) == 1
+        need(one_right, question.line, "a question needs two or more choices, exactly one of them right.")
+        need(len(texts) == len(choices), question.line, "the question has the same choice twice.")
+        for choice in choices:
+            need(len(choice.why) >= 40, choice.line, f"explain “{choice.text}” in 40 characters or more.")
     return asked
 
 
 def quiz(lecture: str) -> None:
     """Show the quiz of a lecture; pages without widgets show the questions as text, to be answered by :func:`answer`."""
     asked = questions(lecture)
-    panel = quiz_panel(asked, lambda question: progress.record(lecture, "quiz", question.key))
-    show_widget(panel, quiz_text(asked, lecture))
+    show_widget(quiz_panel(asked, lecture), quiz_text(asked, lecture))
 
 
 def answer(lecture: str, question: int, letter: str) -> None:
@@ -137,7 +109,7 @@ def answer(lecture: str, question: int, letter: str) -> None:
         raise ValueError(f"Question {question} has the choices {', '.join(choices)}, not {letter!r}.")
     choice = choices[letter.lower()]
     if choice.right:
-        progress.record(lecture, "quiz", asked[question - 1].key)
+        kept.record(lecture, "quiz", asked[question - 1].key)
     print(f"{'✓ Right' if choice.right else '✗ Not quite'}. {choice.why}")
 
 
@@ -168,14 +140,8 @@ def quiz_markup(asked: Sequence[Question]) -> str:
     return f'<div class="course-quiz">{"".join(blocks)}</div>'
 
 
-def quiz_panel(
-    asked: Sequence[Question], answered: Callable[[Question], None] = lambda question: None
-) -> ipw.VBox:
-    """The widget of :func:`quiz`: one box a question (text, choices, button, explanation), the score below.
-
-    Args:
-        answered: is told each question that is answered rightly.
-    """
+def quiz_panel(asked: Sequence[Question], lecture: str) -> ipw.VBox:
+    """The widget of :func:`quiz`: one box a question (text, choices, button, explanation), the score below."""
     solved: set[int] = set()
     score = ipw.HTML()
 
@@ -195,7 +161,7 @@ def quiz_panel(
             explanation.value = note(f"{verdict} {html.escape(choice.why)}", good=choice.right)
             if choice.right:
                 solved.add(number)
-                answered(question)
+                kept.record(lecture, "quiz", question.key)
             score.value = note(f"{len(solved)} of {len(asked)} questions answered rightly so far.")
 
         button.on_click(reveal)

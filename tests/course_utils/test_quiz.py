@@ -58,9 +58,10 @@ GOOD = """\
 """
 
 
-def test_a_file_is_read_as_it_is_written(tmp_path):
+def test_a_file_is_read_as_it_is_written(tmp_path, monkeypatch):
     (tmp_path / "20.md").write_text(GOOD, encoding="utf-8")
-    assert quiz.read(tmp_path / "20.md") == [
+    monkeypatch.setattr(quiz, "FOLDER", tmp_path)
+    assert quiz.questions("20") == [
         quiz.Question(
             "Which way is up?",
             [
@@ -89,15 +90,15 @@ def test_a_file_is_read_as_it_is_written(tmp_path):
         ("`Up`", "Down", 1, "has the same choice twice"),
         ("  Down is down: that is what the word means.\n", "", 11, "explain “Down”"),
         ("Down is down: that is what the word means.", "It is.", 11, "explain “Down”"),
-        ("  on the other", "on the other", 5, "“on the other side.” is no “## question”"),
-        ("## And down?", "### And down?", 10, "“### And down?” is no “## question”"),
-        ("## And down?", "# And down?", 10, "“# And down?” is no “## question”"),
-        ("## And down?", "##", 10, "“##” is no “## question”"),
-        ("## Which way is up?", "- [x] Up", 1, "“- [x] Up” is no"),
-        ("\n\n- [ ] Down", "\n  or down\n- [ ] Down", 2, "“or down” is no"),
-        ("- [x] `Up`", "- [y] `Up`", 6, "is no “## question”, no choice of one"),
-        ("- [x] `Up`", "* [x] `Up`", 6, "no choice of one"),
-        ("- [x] `Up`", "- [x]", 6, "no choice of one"),
+        ("  on the other", "on the other", 5, "“on the other side.” is neither “## question”"),
+        ("## And down?", "### And down?", 10, "“### And down?” is neither “## question”"),
+        ("## And down?", "# And down?", 10, "“# And down?” is neither “## question”"),
+        ("## And down?", "##", 10, "“##” is neither “## question”"),
+        ("## Which way is up?", "- [x] Up", 1, "“- [x] Up” is neither"),
+        ("\n\n- [ ] Down", "\n  or down\n- [ ] Down", 2, "“or down” is neither"),
+        ("- [x] `Up`", "- [y] `Up`", 6, "is neither “## question”, nor a choice of one"),
+        ("- [x] `Up`", "* [x] `Up`", 6, "nor a choice of one"),
+        ("- [x] `Up`", "- [x]", 6, "nor a choice of one"),
     ],
 )  # fmt: skip
 def test_a_file_written_wrongly_is_refused_by_its_line(tmp_path, monkeypatch, old, new, line, message):
@@ -109,21 +110,8 @@ def test_a_file_written_wrongly_is_refused_by_its_line(tmp_path, monkeypatch, ol
     assert str(refusal.value).startswith(f"20.md, line {line}: ") and message in str(refusal.value)
 
 
-def test_a_question_needs_one_right_choice_and_explanations():
-    why = "Because of a reason that fills forty characters."
-    right, wrong = quiz.Choice("a", True, why), quiz.Choice("b", False, why)
-    quiz.Question("?", [right, wrong])
-    for choices in ([right], [wrong, quiz.Choice("c", False, why)], [right, quiz.Choice("c", True, why)]):
-        with pytest.raises(ValueError, match="exactly one"):
-            quiz.Question("?", choices)
-    with pytest.raises(ValueError, match="twice"):
-        quiz.Question("?", [right, quiz.Choice("a", False, why)])
-    with pytest.raises(ValueError, match="explain"):
-        quiz.Question("?", [right, quiz.Choice("b", False, "No.")])
-
-
-def test_the_quiz_widget_explains_each_choice_and_counts(asked):
-    _, *boxes, score = quiz.quiz_panel(asked).children
+def test_the_quiz_widget_explains_each_choice_and_counts(lecture, asked):
+    _, *boxes, score = quiz.quiz_panel(asked, lecture).children
     for number, (box, question) in enumerate(zip(boxes, asked, strict=True), start=1):
         heading, radio, button, explanation = box.children
         assert radio.index is None and explanation.value == "" and str(number) in heading.value
