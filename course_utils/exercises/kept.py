@@ -65,12 +65,12 @@ def save(lectures: Iterable[str]) -> None:
     """Write what is done in these lectures to the first folder, also what stands in another one."""
     global trouble
     trouble = ""
-    first, *others = folders() or [None]
-    for lecture in lectures if first else ():
+    places = folders()
+    for lecture in lectures if places else ():
         try:
-            _write(first, lecture, _merged(_memory.get(lecture, {}), *_readable(others, lecture)))
+            _write(places[0], lecture, _merged(_memory.get(lecture, {}), *_readable(places[1:], lecture)))
         except (OSError, filelock.Timeout) as error:
-            trouble = f"It could not be kept in {first} ({error}); it is remembered until the kernel stops."
+            trouble = f"It could not be kept in {places[0]} ({error}); it is remembered until the kernel stops."
 
 
 def _write(folder: Path, lecture: str, new: Done) -> None:
