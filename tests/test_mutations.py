@@ -57,7 +57,7 @@ MUTATIONS = {
         "test_training.py::test_best_weights_are_those_of_the_best_epoch_not_the_last",
     ),
     "threshold off by 0.3": (
-        "widgets.py",
+        "widgets/messages.py",
         "blocked = scores >= threshold",
         "blocked = scores >= threshold + 0.3",
         "test_widgets.py",

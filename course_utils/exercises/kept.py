@@ -70,7 +70,9 @@ def save(lectures: Iterable[str]) -> None:
         try:
             _write(places[0], lecture, _merged(_memory.get(lecture, {}), *_readable(places[1:], lecture)))
         except (OSError, filelock.Timeout) as error:
-            trouble = f"It could not be kept in {places[0]} ({error}); it is remembered until the kernel stops."
+            trouble = (
+                f"It could not be kept in {places[0]} ({error}); it is remembered until the kernel stops."
+            )
 
 
 def _write(folder: Path, lecture: str, new: Done) -> None:

@@ -200,7 +200,7 @@ VECTORS = WordVectors(["a", "b", "c", "d<"], np.array([[1, 0], [1, 0.2], [0, 1],
 
 def test_a_word_is_asked_for_answered_and_forgotten_when_another_is_typed():
     entry, button, shown = widgets.ask_panel(
-        {"word": "c"}, lambda w: widgets.note(widgets._ranking(VECTORS.neighbours(w, 1))), "Ask"
+        {"word": "c"}, lambda w: widgets.note(widgets.explorers._ranking(VECTORS.neighbours(w, 1))), "Ask"
     ).children
     button.click()
     assert "d&lt;" in shown.value
@@ -222,7 +222,7 @@ def test_explorers_say_their_first_answer_where_no_widget_runs(displayed):
 
 def test_training_on_adds_a_line_a_click():
     seen = []
-    slider, button, shown = widgets.training_panel(seen.append, lambda: f"{sum(seen)} epochs <", 5).children
+    slider, button, shown = widgets.training_panel(seen.append, lambda: f"{sum(seen)} epochs <").children
     assert "before: 0 epochs &lt;" in shown.value
     slider.value = 3
     button.click()
