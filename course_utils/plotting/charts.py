@@ -61,7 +61,8 @@ def intervals(frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, 
         ax.plot(row["mean"], i, marker, color=colour, markersize=9, markeredgecolor="white")
         ax.annotate(f"{row['mean']:.3f}", (1.02, i), xycoords=("axes fraction", "data"), va="center")
     ax.set(yticks=range(len(rows)), yticklabels=map(plain, rows["name"]), ylim=(len(rows) - 0.4, -0.6))
-    ax.set_xlabel(f"{metric} (dot: mean; bar: 95 % interval{'; strokes: seeds' if 'scores' in rows else ''})")
+    seeds = "; strokes: seeds" if "scores" in rows else ""
+    ax.set_xlabel(plain(f"{metric} (dot: mean; bar: 95 % interval{seeds})"))
     ax.grid(axis="y")
     ax.tick_params(axis="y", length=0)
     return finish(figure, title or f"Best on average: {rows['name'].iloc[0]}", frame, real=real)
@@ -161,7 +162,7 @@ def heatmap(
         ax.tick_params(axis="x", rotation=35)
         for tick in ax.get_xticklabels():
             tick.set(ha="right", rotation_mode="anchor")
-    ax.set(xlabel=frame.columns.name or "", ylabel=frame.index.name or "")
+    ax.set(xlabel=plain(frame.columns.name or ""), ylabel=plain(frame.index.name or ""))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     figure.colorbar(image, ax=ax, label=plain(label), shrink=0.9, pad=0.02).outline.set_visible(False)

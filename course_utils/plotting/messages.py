@@ -34,7 +34,12 @@ def class_balance(labels: Any, names: Sequence[str] = ("ham", "spam"), *, real: 
         colour, hatch, _ = look(name, i)
         ax.barh(i, counts[i], color=colour, hatch=hatch, edgecolor="white")
         ax.annotate(f" {counts[i]:,}  ({shares[i]})", (counts[i], i), va="center")
-    ax.set(xlabel="messages", yticks=range(len(names)), yticklabels=names, xlim=(0, counts.max() * 1.22))
+    ax.set(
+        xlabel="messages",
+        yticks=range(len(names)),
+        yticklabels=map(plain, names),
+        xlim=(0, counts.max() * 1.22),
+    )
     ax.invert_yaxis()
     rare, common = int(counts.argmin()), int(counts.argmax())
     title = f"{shares[rare]} of the messages are {names[rare]}: answering “{names[common]}” to everything is right"
@@ -62,7 +67,7 @@ def length_histogram(
             cuts.append(f"{percent(float((values > padding).mean()))} of {name}")
             ax.axvline(padding + 0.5, color=INK, linestyle="--")
             text += f"\n{cuts[-1]} is longer than {padding}"
-        ax.annotate(text, (0.985, 0.95), xycoords="axes fraction", ha="right", va="top")
+        ax.annotate(plain(text), (0.985, 0.95), xycoords="axes fraction", ha="right", va="top")
     axes[-1, 0].set_xlabel(f"length of a message ({unit}; longer ones are counted in the last bar)")
     question = "How long is a message?"
     title = f"Cutting at {padding} {unit} shortens {' and '.join(cuts)}" if padding else question
@@ -107,9 +112,10 @@ def confusion(matrix: Any, names: Sequence[str] = ("ham", "spam"), *, real: bool
 
     matrix = np.asarray(matrix)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    ticks = [plain(name) for name in names]
     notes = [
         [f"{count:,}\n{percent(share)} of {name}" for count, share in zip(counts, row, strict=True)]
-        for name, counts, row in zip(names, matrix, shares, strict=True)
+        for name, counts, row in zip(ticks, matrix, shares, strict=True)
     ]
     title = f"{np.trace(matrix):,} of {matrix.sum():,} messages are sorted rightly"
     if matrix.shape == (2, 2):
@@ -118,7 +124,7 @@ def confusion(matrix: Any, names: Sequence[str] = ("ham", "spam"), *, real: bool
         title = f"{matrix[0, 1]:,} {names[0]} wrongly blocked and {matrix[1, 0]:,} {names[1]} missed, out of {matrix.sum():,}"
     figure, ax = canvas(2.4 + 1.75 * len(names), 1.6 + 1.1 * len(names))
     style: Style = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 3}
-    sns.heatmap(shares, annot=np.array(notes), fmt="", ax=ax, xticklabels=names, yticklabels=names, **style)
+    sns.heatmap(shares, annot=np.array(notes), fmt="", ax=ax, xticklabels=ticks, yticklabels=ticks, **style)
     ax.set(xlabel="the model says", ylabel="the message is")
     ax.tick_params(length=0)
     ax.tick_params(axis="y", rotation=0)
