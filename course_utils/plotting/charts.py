@@ -69,15 +69,9 @@ def intervals(frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, 
 
 
 def lines(
-    frame: pd.DataFrame,
-    title: str,
-    xlabel: str,
-    ylabel: str,
-    *,
-    xscale: str = "linear",
-    yscale: str = "linear",
-    real: bool = True,
-) -> Figure:
+    frame: pd.DataFrame, title: str, xlabel: str, ylabel: str, *,
+    xscale: str = "linear", yscale: str = "linear", real: bool = True,
+) -> Figure:  # fmt: skip
     """One line for every column over the frame's index, each named at its end."""
     figure, ax = canvas(7.5, 4)
     ends = []
@@ -125,13 +119,7 @@ def bars(frame: pd.DataFrame | pd.Series, title: str, xlabel: str, *, real: bool
 
 
 def heatmap(
-    frame: pd.DataFrame,
-    title: str,
-    label: str,
-    *,
-    numbers: bool = True,
-    limit: float | None = None,
-    real: bool = True,
+    frame: pd.DataFrame, title: str, label: str, *, numbers: bool = True, limit: float = 0, real: bool = True
 ) -> Figure:
     """A matrix as coloured cells: white at 0, red above, blue below; with ``numbers``, each cell says its value.
 
@@ -140,7 +128,7 @@ def heatmap(
         title: what to see in it.
         label: what the colours measure.
         numbers: write the values into the cells.
-        limit: the value of the strongest colour; by default the largest there is. Beyond it, colours do not change.
+        limit: the value of the strongest colour, beyond which it does not change; 0 for the largest that there is.
     """
     values = frame.to_numpy(dtype=float)
     limit = limit or float(np.nanmax(np.abs(values))) or 1.0
@@ -149,9 +137,8 @@ def heatmap(
     longest = max(len(str(name)) for name in frame.index)
     height = 1.5 + (0.4 if numbers else 0.34) * rows
     figure, ax = canvas(min(11, 1.9 + 0.09 * longest + wide * columns), height)
-    signed = np.nanmin(values) < 0
-    map_, least = ("RdBu_r", -limit) if signed else ("Reds", 0)
-    image = ax.imshow(values, cmap=map_, vmin=least, vmax=limit, aspect="auto")
+    colours, least = ("RdBu_r", -limit) if np.nanmin(values) < 0 else ("Reds", 0)
+    image = ax.imshow(values, cmap=colours, vmin=least, vmax=limit, aspect="auto")
     for i, j in np.ndindex(values.shape) if numbers else ():
         ink = "white" if abs(values[i, j]) > 0.6 * limit else INK
         ax.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", size=9, color=ink)

@@ -11,18 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
-from course_utils.plotting.style import (
-    COLOURS,
-    GREY,
-    HATCHES,
-    INK,
-    Style,
-    canvas,
-    finish,
-    look,
-    percent,
-    plain,
-)
+from course_utils.plotting.style import COLOURS, GREY, INK, Style, canvas, finish, look, percent, plain
 
 
 def class_balance(labels: Any, names: Sequence[str] = ("ham", "spam"), *, real: bool = True) -> Figure:
@@ -34,12 +23,8 @@ def class_balance(labels: Any, names: Sequence[str] = ("ham", "spam"), *, real: 
         colour, hatch, _ = look(name, i)
         ax.barh(i, counts[i], color=colour, hatch=hatch, edgecolor="white")
         ax.annotate(f" {counts[i]:,}  ({shares[i]})", (counts[i], i), va="center")
-    ax.set(
-        xlabel="messages",
-        yticks=range(len(names)),
-        yticklabels=map(plain, names),
-        xlim=(0, counts.max() * 1.22),
-    )
+    ax.set_yticks(range(len(names)), map(plain, names))
+    ax.set(xlabel="messages", xlim=(0, counts.max() * 1.22))
     ax.invert_yaxis()
     rare, common = int(counts.argmin()), int(counts.argmax())
     title = f"{shares[rare]} of the messages are {names[rare]}: answering “{names[common]}” to everything is right"
@@ -86,15 +71,16 @@ def padding_picture(
     for i, j in np.ndindex(mask.shape):
         word, kept = tokens[i][j] if tokens is not None else "", bool(mask[i, j])
         face = "white" if not kept else "#F0C77A" if word.startswith("[") else "#BFDDF0"
-        cell: Style = {
-            "facecolor": face,
-            "edgecolor": "#B5B5B5",
-            "linewidth": 0.8,
-            "hatch": "" if kept else "////",
-        }
-        ax.add_patch(Rectangle((j, i), 1, 1, **cell))
+        hatch = "" if kept else "////"
+        ax.add_patch(Rectangle((j, i), 1, 1, facecolor=face, edgecolor="#B5B5B5", linewidth=0.8, hatch=hatch))
         back = None if kept else {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-        style = {"ha": "center", "va": "center", "size": 8.5, "color": INK if kept else GREY, "bbox": back}
+        style: Style = {
+            "ha": "center",
+            "va": "center",
+            "size": 8.5,
+            "color": INK if kept else GREY,
+            "bbox": back,
+        }
         ax.text(j + 0.5, i + 0.53, plain(word), **style)
     ax.set(xlim=(0, columns), ylim=(rows, 0), xlabel="position (token)", ylabel="message")
     for axis, count in ((ax.xaxis, columns), (ax.yaxis, rows)):
@@ -188,7 +174,8 @@ def verdicts(
     figure, ax = canvas(8.5, 1.1 + 0.62 * len(messages))
     for i, probability in enumerate(probabilities):
         name = "spam" if probability >= threshold else "ham"
-        ax.barh(i, probability, color=COLOURS[name], hatch=HATCHES[name], edgecolor="white", height=0.6)
+        colour, hatch, _ = look(name)
+        ax.barh(i, probability, color=colour, hatch=hatch, edgecolor="white", height=0.6)
         ax.annotate(f"{name} ({probability:.2f})", (1.04, i), va="center")
     ax.axvline(threshold, color=INK, linestyle="--", linewidth=1)
     ax.set(xticks=np.linspace(0, 1, 5), xlim=(0, 1.28), xlabel="spam probability (dashed: the threshold)")

@@ -48,9 +48,9 @@ def trouble(error: Exception) -> str:
 
 def too_long(text: str) -> str:
     """What to say of a text that is too long for a widget; nothing of any other."""
-    return (
-        f"Please keep it under {LONGEST:,} characters: this has {len(text):,}." if len(text) > LONGEST else ""
-    )
+    if len(text) <= LONGEST:
+        return ""
+    return f"Please keep it under {LONGEST:,} characters: this has {len(text):,}."
 
 
 def at_rest(redraw: Callable[[Any], None]) -> Callable[[Any], None]:

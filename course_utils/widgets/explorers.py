@@ -28,8 +28,6 @@ from course_utils.widgets.base import (
 )
 from course_utils.word_vectors import WordVectors
 
-MOST_TOKENS = 40  # in a picture of attention
-
 
 def first_contact() -> None:
     """A first widget: type a sentence, see it as words, letters and numbers."""
@@ -78,18 +76,16 @@ def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had
         return note(_ranking(vectors.analogy(a.lower(), b.lower(), c.lower())))
 
     panel = ask_panel(dict(zip(("a", "is to b", "as c"), example, strict=True)), answer, "is to …?")
-    best = vectors.analogy(*example, count=1)[0][0]
-    a, b, c = example
-    show_widget(
-        panel, f"Run this cell in a notebook to type three words. {a} is to {b} as {c} is to: {best}."
-    )
+    best, (a, b, c) = vectors.analogy(*example, count=1)[0][0], example
+    best = f"{a} is to {b} as {c} is to: {best}."
+    show_widget(panel, f"Run this cell in a notebook to type three words. {best}")
 
 
 def blank_explorer(fill: Callable[[str], Sequence[Sequence[tuple[str, float]]]], text: str) -> None:
     """Fill in the blanks of a text: ``fill`` gives the likeliest pieces, with probabilities, for each [MASK]."""
+    panel = ask_panel({"text": text}, lambda asked: note(blanks_markup(fill(asked))), "Fill in")
     show_widget(
-        ask_panel({"text": text}, lambda asked: note(blanks_markup(fill(asked))), "Fill in"),
-        "Run this cell in a notebook to type a text with [MASK] and see what the model puts there.",
+        panel, "Run this cell in a notebook to type a text with [MASK] and see what the model puts there."
     )
 
 
@@ -110,10 +106,8 @@ def pieces_explorer(tokenizer: Tokenizer, text: str) -> None:
         plotting.pieces_picture(rows, f"{pieces_summary(tokenizer, text)}: piece, id, characters"),
         f"Boxes in a row for the text {text!r}, each with a piece, its id and the characters covered: {pieces}.",
     )
-    show_widget(
-        pieces_panel(tokenizer, text),
-        f"Run this cell in a notebook to type a text of your own. So far: {pieces}",
-    )
+    start = f"Run this cell in a notebook to type a text of your own. So far: {pieces}"
+    show_widget(pieces_panel(tokenizer, text), start)
 
 
 def pieces_panel(tokenizer: Tokenizer, text: str = "") -> ipw.VBox:
@@ -202,11 +196,9 @@ def attention_panel(
             text.value = trouble(error)
             return
         tokens, maps = known[asked]
-        if len(tokens) > MOST_TOKENS:
+        if len(tokens) > 40:
             put_picture(picture, None)
-            text.value = note(
-                f"{len(tokens)} tokens are too many for a picture: {MOST_TOKENS} at most, please."
-            )
+            text.value = note(f"{len(tokens)} tokens are too many for a picture: 40 at most, please.")
             return
         weights = maps[layers.value - 1, heads.value - 1]
         frame = pd.DataFrame(weights, index=tokens, columns=tokens)

@@ -242,8 +242,12 @@ def test_lines_are_the_columns_each_named_at_its_end():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("words", "loss")
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert [text.get_text() for text in ax.get_xticklabels()] == ["10", "100", "1000"]
-    linear = plotting.lines(frame, "Two lines", "words", "loss").axes[0]
-    assert (linear.get_xscale(), linear.get_yscale()) == ("linear", "linear")
+    for scales in ({}, {"xscale": "log"}, {"yscale": "log"}):
+        scaled = plotting.lines(frame, "Two lines", "words", "loss", **scales).axes[0]
+        assert {"xscale": scaled.get_xscale(), "yscale": scaled.get_yscale()} == {
+            "xscale": "linear",
+            "yscale": "linear",
+        } | scales
 
 
 def test_names_at_the_ends_of_lines_keep_their_order():
