@@ -24,13 +24,13 @@ def learning_curves(history: Any, *, real: bool = True) -> Figure:
     ax.plot(epochs, validation, "o-", color=INK, markersize=5)
     up = 8 if validation[-1] >= train[-1] else -8
     for values, name, colour, shift in ((train, "training", GREY, -up), (validation, "validation", INK, up)):
-        at, style = (epochs[-1], values[-1]), {"textcoords": "offset points", "va": "center"}
-        ax.annotate(name, at, (11, shift), color=colour, **style)
+        end, beside = (epochs[-1], values[-1]), (11, shift)
+        ax.annotate(name, end, beside, textcoords="offset points", va="center", color=colour)
     ax.axvline(best + 1, color=GREY, linestyle=":", zorder=0)
-    style = {"color": COLOURS["spam"], "markeredgecolor": "white", "zorder": 3}
-    ax.plot(best + 1, validation[best], "*", markersize=16, **style)
-    at = {"xycoords": ("data", "axes fraction"), "va": "top"}
-    ax.annotate(" lowest", (best + 1, 0.98), color=COLOURS["spam"], **at)
+    star: Style = {"color": COLOURS["spam"], "markersize": 16, "markeredgecolor": "white", "zorder": 3}
+    ax.plot(best + 1, validation[best], "*", **star)
+    top = ("data", "axes fraction")
+    ax.annotate(" lowest", (best + 1, 0.98), xycoords=top, va="top", color=COLOURS["spam"])
     low, high = min(train.min(), validation.min()), max(train.max(), validation.max())
     ax.set(xlabel="epoch", ylabel="loss (mean over examples)", xlim=(0.7, len(epochs) * 1.17 + 0.3))
     ax.set_ylim(low - 0.12 * (high - low) - 1e-6, high + 0.2 * (high - low) + 1e-6)

@@ -150,9 +150,9 @@ def freeze_diagram(
         if frozen:
             _lock(ax, x + width / 2, 1.95)
     share = 100 * head_parameters / (head_parameters + encoder_parameters)
-    style = {"ha": "center", "va": "top", "linespacing": 1.3}
-    ax.text(3.4, 0.52, f"{plain(name)}: frozen\n{encoder_parameters:,} parameters", size=10, **style)
-    ax.text(8.3, 0.52, f"head: trained\n{head_parameters:,} parameters", size=10, weight="bold", **style)
+    below: Style = {"ha": "center", "va": "top", "linespacing": 1.3}
+    ax.text(3.4, 0.52, f"{plain(name)}: frozen\n{encoder_parameters:,} parameters", size=10, **below)
+    ax.text(8.3, 0.52, f"head: trained\n{head_parameters:,} parameters", size=10, weight="bold", **below)
     title = f"Only {share:.1f} % of the parameters are trained: the encoder is locked, the head learns"
     return finish(figure, title)
 
