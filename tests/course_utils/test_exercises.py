@@ -1,6 +1,5 @@
-"""Exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis; the quiz explains everything."""
+"""Exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis."""
 
-import html
 import math
 import re
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import torch
 from exercise_contract import ExerciseContract, name_of
 
-from course_utils.exercises import CheckFailed, call, check, lecture_00, lecture_10, quiz
+from course_utils.exercises import CheckFailed, call, check, lecture_00, lecture_10
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
@@ -318,94 +317,3 @@ def test_the_stub_of_the_lecture_fails_kindly_and_its_solution_passes(lecture, s
     with pytest.raises(CheckFailed, match=r"still to be written|returns nothing yet"):
         run(stub, following[0])
     run(stub, solution, following[0])
-
-
-# --- the quiz
-
-
-QUIZZES = {"00": 4, "01": 7, "02": 7, "03": 7, "04": 7, "05": 7, "06": 7, "07": 7, "08": 7, "10": 6}
-
-
-@pytest.mark.parametrize(("lecture", "least"), QUIZZES.items())
-def test_every_choice_is_explained_and_the_answer_is_no_pattern(lecture, least):
-    asked = quiz.questions(lecture)
-    assert len(asked) >= least
-    places = [[choice.right for choice in question.choices].index(True) for question in asked]
-    assert all(places.count(place) >= 1 for place in range(3))
-    explanations = [choice.why for question in asked for choice in question.choices]
-    assert len(set(explanations)) == len(explanations)
-    lengths = [[len(choice.text) for choice in question.choices] for question in asked]
-    for extreme in (max, min):
-        given_away = sum(
-            of_one[place] == extreme(of_one) for of_one, place in zip(lengths, places, strict=True)
-        )
-        assert given_away <= len(asked) / 2, (
-            f"the {extreme.__name__}imal length often gives the right answer away"
-        )
-
-
-def test_a_question_needs_one_right_choice_and_explanations():
-    why = "Because of a reason that fills forty characters."
-    right, wrong = quiz.Choice("a", True, why), quiz.Choice("b", False, why)
-    quiz.Question("?", [right, wrong])
-    for choices in ([right], [wrong, quiz.Choice("c", False, why)], [right, quiz.Choice("c", True, why)]):
-        with pytest.raises(ValueError, match="exactly one"):
-            quiz.Question("?", choices)
-    with pytest.raises(ValueError, match="twice"):
-        quiz.Question("?", [right, quiz.Choice("a", False, why)])
-    with pytest.raises(ValueError, match="explain"):
-        quiz.Question("?", [right, quiz.Choice("b", False, "No.")])
-
-
-@pytest.mark.parametrize("lecture", QUIZZES)
-def test_the_quiz_widget_explains_each_choice_and_counts(lecture):
-    asked = quiz.questions(lecture)
-    _, *boxes, score = quiz.quiz_panel(asked).children
-    for number, (box, question) in enumerate(zip(boxes, asked, strict=True), start=1):
-        heading, radio, button, explanation = box.children
-        assert radio.index is None and explanation.value == "" and str(number) in heading.value
-        button.click()
-        assert "Choose an answer first" in explanation.value
-        for place, choice in sorted(enumerate(question.choices), key=lambda item: item[1].right):
-            radio.index = place
-            assert explanation.value == ""  # nothing of another choice is left standing
-            button.click()
-            assert ("✓" if choice.right else "✗") in explanation.value
-            assert choice.why[:20].split("“")[0] in explanation.value.replace("&#x27;", "'")
-        assert f"{number} of {len(asked)}" in score.value
-
-
-@pytest.mark.parametrize("lecture", QUIZZES)
-def test_the_quiz_without_widgets(lecture, monkeypatch, capsys):
-    sent = []
-    monkeypatch.setattr("IPython.display.display", lambda data, **options: sent.append(data))
-    quiz.quiz(lecture)
-    text = sent[0]["text/plain"]
-    for number, question in enumerate(quiz.questions(lecture), start=1):
-        assert f"{number}. {question.text}" in text
-        for letter, choice in zip("abcdefgh", question.choices, strict=False):
-            assert f"{letter}) {choice.text}" in text and choice.why not in text
-            quiz.answer(lecture, number, letter)
-            printed = capsys.readouterr().out
-            assert printed.startswith("✓" if choice.right else "✗") and choice.why in printed
-    assert f'answer("{lecture}", 1, "a")' in text
-
-
-@pytest.mark.parametrize("lecture", QUIZZES)
-def test_the_quiz_on_a_page_unfolds_to_every_explanation(lecture):
-    page = quiz.quiz_markup(quiz.questions(lecture))
-    choices = [choice for question in quiz.questions(lecture) for choice in question.choices]
-    assert page.count("<details>") == len(choices) and "<script" not in page
-    for choice in choices:
-        sign = "✓" if choice.right else "✗"
-        unfolded = page.split(f"<summary>{html.escape(choice.text)}</summary>")[1].split("</details>")[0]
-        assert sign in unfolded and html.escape(choice.why) in unfolded
-
-
-def test_the_quiz_answers_wrong_requests():
-    with pytest.raises(ValueError, match="no quiz"):
-        quiz.quiz("99")
-    with pytest.raises(ValueError, match="questions 1 to"):
-        quiz.answer("10", 0, "a")
-    with pytest.raises(ValueError, match="choices a, b, c"):
-        quiz.answer("10", 1, "z")

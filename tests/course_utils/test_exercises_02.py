@@ -1,4 +1,4 @@
-"""Lecture 02's exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis; its quiz is fair."""
+"""Lecture 02's exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis."""
 
 from collections import Counter, defaultdict
 

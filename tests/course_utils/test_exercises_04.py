@@ -1,4 +1,4 @@
-"""Lecture 04's exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis; its quiz is fair."""
+"""Lecture 04's exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis."""
 
 import math
 import re

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from course_tools import notebooks as lectures
-from course_utils.exercises import CHECKS, SOLUTION, CheckFailed, progress, quiz
+from course_utils.exercises import CHECKS, SOLUTION, CheckFailed, kept, progress, quiz
 from course_utils.exercises.lecture_00 import check_first_contact
 
 PASSED = {"exercises": ["check_first_contact"]}
@@ -34,8 +34,8 @@ def displayed(monkeypatch):
 
 
 def restart(monkeypatch):
-    monkeypatch.setattr(progress, "_memory", {})
-    monkeypatch.setattr(progress, "_trouble", "")
+    monkeypatch.setattr(kept, "_memory", {})
+    monkeypatch.setattr(kept, "trouble", "")
     progress._panels.clear()
 
 
@@ -132,12 +132,12 @@ def test_kernels_that_write_at_once_lose_nothing(place):
 
 
 def test_it_waits_for_another_writer_but_not_for_ever(monkeypatch, place, displayed):
-    monkeypatch.setattr(progress, "PATIENCE", 0.05)
-    locks = Path(progress.cache_folder())
+    monkeypatch.setattr(kept, "PATIENCE", 0.05)
+    locks = Path(kept.cache_folder())
     locks.mkdir(parents=True)
-    with progress.filelock.FileLock(locks / f"{place.name}.lock"):
+    with kept.filelock.FileLock(locks / f"{place.name}.lock"):
         check_first_contact(share)
-        assert not place.exists() and "could not be kept" in progress._trouble
+        assert not place.exists() and "could not be kept" in kept.trouble
         assert progress.done("00") == PASSED
     progress.my_progress("00")
     assert json.loads(place.read_text()) == PASSED and "could not be kept" not in displayed[0]
@@ -181,7 +181,7 @@ def test_on_colab_a_mounted_drive_keeps_it(monkeypatch, tmp_path, displayed):
     monkeypatch.delenv("COURSE_PROGRESS")
     monkeypatch.setitem(sys.modules, "google.colab", object())
     drive = tmp_path / "MyDrive"
-    monkeypatch.setattr(progress, "DRIVE", drive)
+    monkeypatch.setattr(kept, "DRIVE", drive)
     check_first_contact(share)
     restart(monkeypatch)
     progress.my_progress("00")

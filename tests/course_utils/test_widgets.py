@@ -200,7 +200,7 @@ VECTORS = WordVectors(["a", "b", "c", "d<"], np.array([[1, 0], [1, 0.2], [0, 1],
 
 def test_a_word_is_asked_for_answered_and_forgotten_when_another_is_typed():
     entry, button, shown = widgets.ask_panel(
-        {"word": "c"}, lambda w: widgets.note(widgets._ranking(VECTORS.neighbours(w, 1))), "Ask"
+        {"word": "c"}, lambda w: widgets.note(widgets.explorers._ranking(VECTORS.neighbours(w, 1))), "Ask"
     ).children
     button.click()
     assert "d&lt;" in shown.value
@@ -222,7 +222,7 @@ def test_explorers_say_their_first_answer_where_no_widget_runs(displayed):
 
 def test_training_on_adds_a_line_a_click():
     seen = []
-    slider, button, shown = widgets.training_panel(seen.append, lambda: f"{sum(seen)} epochs <", 5).children
+    slider, button, shown = widgets.training_panel(seen.append, lambda: f"{sum(seen)} epochs <").children
     assert "before: 0 epochs &lt;" in shown.value
     slider.value = 3
     button.click()
@@ -415,3 +415,146 @@ def test_blanks_are_listed_with_their_probabilities():
     assert "0.50" in one and "house" in one and "&lt;b&gt;" in one and "blank" not in one
     two = widgets.blanks_markup([[("a", 0.5)], [("b", 0.5)]])
     assert "blank 1" in two and "blank 2" in two
+
+
+# --- what they say and draw is what was asked
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Every figure that a widget draws, by the function that draws it: its arguments and itself."""
+    drawn = []
+
+    def watch(name):
+        draw = getattr(plotting, name)
+
+        def drawing(*arguments, **options):
+            figure = draw(*arguments, **options)
+            drawn.append((name, arguments, figure))
+            return figure
+
+        return drawing
+
+    for name in ("threshold_figure", "verdicts", "heatmap", "lines"):
+        monkeypatch.setattr(plotting, name, watch(name))
+    return drawn
+
+
+@pytest.fixture
+def panels(monkeypatch, displayed):
+    """The widgets that an explorer puts into the notebook."""
+    put = []
+    for module in (widgets.messages, widgets.explorers):
+        monkeypatch.setattr(module, "show_widget", lambda panel, otherwise: put.append(panel))
+    return put
+
+
+def corner(figure):
+    return figure.get_supxlabel()
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [
+        (0.25, "precision 0.500 , recall 1.000 2 of 4 ham wrongly blocked, 0 of 2 spam missed"),
+        (0.65, "precision 0.000 , recall 0.000 1 of 4 ham wrongly blocked, 2 of 2 spam missed"),
+        (0.60, "precision 0.500 , recall 0.500 1 of 4 ham wrongly blocked, 1 of 2 spam missed"),  # a score lies on it
+        (0.15, "precision 0.400 , recall 1.000 3 of 4 ham wrongly blocked, 0 of 2 spam missed"),
+    ],
+)  # fmt: skip
+def test_the_words_at_a_threshold(threshold, words):
+    labels, scores = np.array([0, 0, 0, 0, 1, 1]), np.array([0.1, 0.2, 0.4, 0.7, 0.6, 0.3])
+    said = re.sub(r"\s+", " ", plain(widgets.threshold_text(labels, scores, threshold)))
+    assert said.strip() == f"threshold {threshold:.2f} : {words}"
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_the_threshold_figures_say_where_the_data_come_from(figures, panels, real):
+    widgets.threshold_explorer(LABELS, SCORES, 0.5, real=real)
+    panels[0].children[0].value = 0.7
+    assert [arguments[2] for _, arguments, _ in figures] == [0.5, 0.7]
+    assert [corner(figure) == plotting.STANDIN for *_, figure in figures] == [not real] * 2
+
+
+def test_the_message_box_keeps_to_its_threshold(figures, panels, displayed):
+    chances = {"one": 0.2, "two": 0.3, "three": 0.6}
+    widgets.message_box(chances.get, list(chances), threshold=0.3, real=False)
+    alt = displayed[0][1]["metadata"]["image/png"]["alt"]
+    assert "“one”: ham; “two”: spam; “three”: spam" in alt
+    ((_, _, figure),) = figures
+    assert corner(figure) == plotting.STANDIN and set(figure.axes[0].lines[0].get_xdata()) == {0.3}
+    assert figure.get_suptitle() == "The model calls 2 of these 3 messages spam"
+    assert [ask(panels[0], text).split()[0] for text in chances] == ["ham", "spam", "spam"]
+    assert "threshold 0.30" in ask(panels[0], "two")
+
+
+def test_attention_is_drawn_for_the_chosen_layer_and_head_with_who_looks_as_rows(figures, panels):
+    tokens = ["[CLS]", "dogs", "bark", "[SEP]"]
+    maps = np.random.default_rng(0).dirichlet(np.ones(4), (3, 2, 4))
+    widgets.attention_explorer(lambda sentence: (tokens, maps), "dogs bark", layer=1, head=2)
+    _, layer, head, *_ = panels[0].children
+    assert (layer.max, head.max) == (3, 2)
+    layer.value = 3
+    for (name, (frame, title, *_), _), at in zip(figures, ((0, 1), (2, 1)), strict=True):
+        assert name == "heatmap" and list(frame.index) == list(frame.columns) == tokens
+        assert np.array_equal(frame, maps[at])
+        assert title.startswith(f"Layer {at[0] + 1}, head {at[1] + 1}: who looks (rows)")
+
+
+def test_the_strongest_looks_come_first_and_say_who_looks():
+    weights = np.array([[0, 1, 1, 1], [0, 0.1, 0.9, 0], [0, 0.5, 0.2, 0], [0, 1, 1, 1.0]])
+    said = widgets.explorers.strongest_looks(["[CLS]", "dogs", "bark", "[SEP]"], weights)
+    assert said == "dogs looks at bark, bark looks at dogs, bark looks at bark"
+
+
+def test_explorers_answer_what_is_typed(panels):
+    widgets.neighbours_explorer(VECTORS, "a", count=2)
+    entry, button, shown = panels[0].children
+    entry.value = "C"  # the vectors know words in lower case
+    button.click()
+    near = VECTORS.neighbours("c", 2)
+    assert plain(shown.value).replace("&nbsp;", "").split() == [
+        part for word, score in near for part in (f"{score:.2f}", word.replace("<", "&lt;"))
+    ]
+    widgets.analogy_explorer(VECTORS, ("a", "b", "c"))
+    *entries, button, shown = panels[1].children
+    assert [(entry.description, entry.value) for entry in entries] == [
+        ("a", "a"),
+        ("is to b", "b"),
+        ("as c", "c"),
+    ]
+    for entry, word in zip(entries, ("B", "C", "A"), strict=True):
+        entry.value = word
+    button.click()
+    ((word, score),) = VECTORS.analogy("b", "c", "a", count=1)
+    assert f"{score:.2f} &nbsp; {word.replace('<', '&lt;')}" in shown.value
+    widgets.blank_explorer(lambda text: [[(text.upper(), 0.5)]], "a [MASK]")
+    entry, button, shown = panels[2].children
+    entry.value = "b [MASK]"
+    button.click()
+    assert "0.50 &nbsp; B [MASK]" in shown.value
+
+
+def test_fields_are_answered_in_their_order():
+    _, two, button, shown = widgets.ask_panel(
+        {"one": "1", "two": "2"}, lambda a, b: f"{a} then {b}", "Ask"
+    ).children
+    button.click()
+    assert shown.value == "1 then 2"
+    two.value = "3"
+    assert shown.value == ""
+
+
+def test_a_live_curve_holds_the_values_in_their_order(figures, panels, monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
+    add = widgets.live_curve("The loss while training", "epoch", "loss")
+    add(3.0)
+    add(2.5)
+    _, (frame, title, *labels), _ = figures[-1]
+    assert list(frame.index) == [1, 2] and list(frame["loss"]) == [3.0, 2.5]
+    assert (title, labels) == ("The loss while training", ["epoch", "loss"])
+    assert bytes(panels[0].value).startswith(b"\x89PNG") and len(figures) == 2
+
+
+def test_a_word_in_capitals_is_no_other_word():
+    assert widgets.describe("The cat and the other cat").startswith("6 words, 20 letters, 4 different")

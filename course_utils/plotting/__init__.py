@@ -1,0 +1,25 @@
+"""The figures of the course: each states its finding, names its units and reads without colour.
+
+A function takes data and returns a Matplotlib figure; :func:`show` puts it into the notebook as a PNG with a text
+alternative. Figures are made without pyplot, so nothing is drawn twice and nothing stays open.
+"""
+
+from course_utils.plotting.charts import (  # noqa: I001
+    bars, heatmap, intervals, label_points, learning_curves, lines, ranking, scoreboard, word_map,
+)  # fmt: skip
+from course_utils.plotting.diagrams import (
+    PIECES, bilm_diagram, course_map, freeze_diagram, input_transformations, piece_kind, pieces_picture, taxonomy,
+    ulmfit_diagram, window_picture,
+)  # fmt: skip
+from course_utils.plotting.messages import (
+    class_balance, confusion, length_histogram, padding_picture, precision_recall, threshold_figure, verdicts,
+)  # fmt: skip
+from course_utils.plotting.style import COLOURS, HATCHES, MARKERS, OTHERS, STANDIN, look, png, show
+
+__all__ = [
+    "COLOURS", "HATCHES", "MARKERS", "OTHERS", "PIECES", "STANDIN", "bars", "bilm_diagram", "class_balance", "confusion",
+    "course_map", "freeze_diagram", "heatmap", "input_transformations", "intervals", "label_points", "learning_curves",
+    "length_histogram", "lines", "look", "padding_picture", "piece_kind", "pieces_picture", "png", "precision_recall",
+    "ranking", "scoreboard", "show", "taxonomy", "threshold_figure", "ulmfit_diagram", "verdicts", "window_picture",
+    "word_map",
+]  # fmt: skip

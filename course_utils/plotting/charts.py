@@ -1,0 +1,251 @@
+"""Charts of any numbers: lines, bars, cells, dots with intervals, points with names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from course_utils.plotting.style import COLOURS, GREY, INK, Style, canvas, finish, look, plain
+
+
+def learning_curves(history: Any, *, real: bool = True) -> Figure:
+    """Loss by epoch; ``history`` has the lists ``train_loss`` and ``validation_loss``. The lowest one is marked."""
+    train, validation = np.asarray(history.train_loss), np.asarray(history.validation_loss)
+    epochs, best = np.arange(1, len(validation) + 1), int(validation.argmin())
+    figure, ax = canvas(7.5, 3.9)
+    ax.plot(epochs, train, "s--", color=GREY, markersize=5)
+    ax.plot(epochs, validation, "o-", color=INK, markersize=5)
+    up = 8 if validation[-1] >= train[-1] else -8
+    for values, name, colour, shift in ((train, "training", GREY, -up), (validation, "validation", INK, up)):
+        end, beside = (epochs[-1], values[-1]), (11, shift)
+        ax.annotate(name, end, beside, textcoords="offset points", va="center", color=colour)
+    ax.axvline(best + 1, color=GREY, linestyle=":", zorder=0)
+    star: Style = {"color": COLOURS["spam"], "markersize": 16, "markeredgecolor": "white", "zorder": 3}
+    ax.plot(best + 1, validation[best], "*", **star)
+    top = ("data", "axes fraction")
+    ax.annotate(" lowest", (best + 1, 0.98), xycoords=top, va="top", color=COLOURS["spam"])
+    low, high = min(train.min(), validation.min()), max(train.max(), validation.max())
+    ax.set(xlabel="epoch", ylabel="loss (mean over examples)", xlim=(0.7, len(epochs) * 1.17 + 0.3))
+    ax.set_ylim(low - 0.12 * (high - low) - 1e-6, high + 0.2 * (high - low) + 1e-6)
+    ax.set_xticks(epochs[:: 1 + len(epochs) // 20])
+    last = best + 1 == len(epochs)
+    advice = "the last one, more epochs might still help" if last else "keep those weights"
+    title = f"Validation loss is lowest ({validation[best]:.3f}) after epoch {best + 1}: {advice}"
+    return finish(figure, title, real=real)
+
+
+def intervals(frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, real: bool = True) -> Figure:
+    """A dot with its 95 % interval for every row, best on top, and a stroke for every seed.
+
+    Args:
+        frame: columns ``name`` (or ``method``), ``mean``, ``low``, ``high``; optionally ``scores`` (a list, one a seed)
+            and ``kind`` ("baseline", "frozen" or "fine-tuned").
+        metric: what was measured, for the axis.
+        title: by default who leads.
+        real: whether the numbers come from real data; ``frame.attrs["real"]`` counts too.
+    """
+    rows = frame.rename(columns={"method": "name"}).sort_values("mean", ascending=False, ignore_index=True)
+    figure, ax = canvas(8, 1.2 + 0.45 * len(rows))
+    for i, row in rows.iterrows():
+        colour, _, marker = look(row.get("kind", "frozen"), 2)
+        ax.plot([row["low"], row["high"]], [i, i], color=colour, linewidth=2.5, solid_capstyle="butt")
+        strokes = list(row["scores"]) if "scores" in rows else []
+        ax.plot(strokes, [i + 0.24] * len(strokes), "|", color=INK, markersize=7, alpha=0.7)
+        ax.plot(row["mean"], i, marker, color=colour, markersize=9, markeredgecolor="white")
+        ax.annotate(f"{row['mean']:.3f}", (1.02, i), xycoords=("axes fraction", "data"), va="center")
+    ax.set(yticks=range(len(rows)), yticklabels=map(plain, rows["name"]), ylim=(len(rows) - 0.4, -0.6))
+    seeds = "; strokes: seeds" if "scores" in rows else ""
+    ax.set_xlabel(plain(f"{metric} (dot: mean; bar: 95 % interval{seeds})"))
+    ax.grid(axis="y")
+    ax.tick_params(axis="y", length=0)
+    return finish(figure, title or f"Best on average: {rows['name'].iloc[0]}", frame, real=real)
+
+
+def lines(
+    frame: pd.DataFrame, title: str, xlabel: str, ylabel: str, *,
+    xscale: str = "linear", yscale: str = "linear", real: bool = True,
+) -> Figure:  # fmt: skip
+    """One line for every column over the frame's index, each named at its end."""
+    figure, ax = canvas(7.5, 4)
+    ends = []
+    for i, (name, values) in enumerate(frame.items()):
+        values = values.dropna()
+        colour, _, marker = look(str(name), i)
+        points = marker if len(values) <= 30 else None
+        ax.plot(values.index, values, color=colour, marker=points, markersize=5, label=plain(name))
+        ends.append((values.index[-1], values.iloc[-1], plain(name), colour))
+    ax.set(xlabel=plain(xlabel), ylabel=plain(ylabel), xscale=xscale, yscale=yscale)
+    if xscale == "log" and len(frame) <= 10:  # a few powers are read more easily by themselves
+        ax.set_xticks(frame.index, [f"{x:g}" for x in frame.index])
+        ax.minorticks_off()
+    ax.grid(axis="y")
+    if len(ends) > 1:
+        # From the highest end down, names keep a line's height between them.
+        figure.draw_without_rendering()
+        lowest = np.inf
+        for x, y, name, colour in sorted(ends, key=lambda end: -end[1]):
+            at = ax.transData.transform((x, y))[1]
+            lowest = min(at, lowest - 15 * figure.dpi / 72)
+            shift = (8, (lowest - at) * 72 / figure.dpi)
+            ax.annotate(name, (x, y), shift, textcoords="offset points", va="center", color=colour)
+    return finish(figure, title, frame, real=real)
+
+
+def bars(frame: pd.DataFrame | pd.Series, title: str, xlabel: str, *, real: bool = True) -> Figure:
+    """Horizontal bars, a row for each entry of the index; several columns stand side by side in each row."""
+    frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
+    figure, ax = canvas(7.5, 1.3 + 0.26 * len(frame) * (len(frame.columns) + 0.4))
+    height = 0.8 / len(frame.columns)
+    for i, (name, values) in enumerate(frame.items()):
+        colour, hatch, _ = look(str(name), i) if len(frame.columns) > 1 else (COLOURS["frozen"], "", "")
+        style: Style = {"color": colour, "edgecolor": "white", "hatch": hatch, "linewidth": 0}
+        ax.barh(np.arange(len(frame)) + i * height, values, height, label=plain(name), **style)
+    middle = np.arange(len(frame)) + 0.4 - height / 2
+    ax.set(yticks=middle, yticklabels=map(plain, frame.index), xlabel=plain(xlabel))
+    ax.set_ylim(len(frame) - 0.1 - height / 2, -0.1 - height / 2)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    if len(frame.columns) > 1:
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return finish(figure, title, frame, real=real)
+
+
+def heatmap(
+    frame: pd.DataFrame, title: str, label: str, *, numbers: bool = True, limit: float = 0, real: bool = True
+) -> Figure:
+    """A matrix as coloured cells: white at 0, red above, blue below; with ``numbers``, each cell says its value.
+
+    Args:
+        frame: the matrix, with names for rows and columns.
+        title: what to see in it.
+        label: what the colours measure.
+        numbers: write the values into the cells.
+        limit: the value of the strongest colour, beyond which it does not change; 0 for the largest that there is.
+    """
+    values = frame.to_numpy(dtype=float)
+    limit = limit or float(np.nanmax(np.abs(values))) or 1.0
+    rows, columns = values.shape
+    wide = 0.62 if numbers else max(0.09, min(0.62, 7 / columns))
+    longest = max(len(str(name)) for name in frame.index)
+    height = 1.5 + (0.4 if numbers else 0.34) * rows
+    figure, ax = canvas(min(11, 1.9 + 0.09 * longest + wide * columns), height)
+    colours, least = ("RdBu_r", -limit) if np.nanmin(values) < 0 else ("Reds", 0)
+    image = ax.imshow(values, cmap=colours, vmin=least, vmax=limit, aspect="auto")
+    for i, j in np.ndindex(values.shape) if numbers else ():
+        ink = "white" if abs(values[i, j]) > 0.6 * limit else INK
+        ax.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", size=9, color=ink)
+    ax.set_yticks(range(rows), map(plain, frame.index))
+    shown = range(columns) if columns <= 20 else range(0, columns, 10)
+    ax.set_xticks(shown, [plain(frame.columns[j]) for j in shown])
+    if columns <= 20 and max(len(str(name)) for name in frame.columns) > 6:
+        ax.tick_params(axis="x", rotation=35)
+        for tick in ax.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
+    ax.set(xlabel=plain(frame.columns.name or ""), ylabel=plain(frame.index.name or ""))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=ax, label=plain(label), shrink=0.9, pad=0.02).outline.set_visible(False)
+    return finish(figure, title, frame, real=real)
+
+
+def word_map(points: Any, groups: Mapping[str, Sequence[str]], title: str, *, real: bool = True) -> Figure:
+    """Words at their places in two dimensions, (n, 2), in the order of the groups; each group has a colour and a marker."""
+    points = np.asarray(points, dtype=float)
+    figure, ax = canvas(8.5, 5.6)
+    start = 0
+    for i, (name, words) in enumerate(groups.items()):
+        part = points[start : start + len(words)]
+        colour, _, marker = look(name, i)
+        style: Style = {"color": colour, "marker": marker, "edgecolor": "white", "linewidth": 0.4}
+        ax.scatter(*part.T, s=40, label=plain(name), **style)
+        start += len(words)
+    ax.set(xlabel="first direction (no unit)", ylabel="second direction (no unit)", xticks=[], yticks=[])
+    ax.margins(0.12)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.1)
+    finish(figure, title, real=real)
+    label_points(ax, points[:, 0], points[:, 1], [word for words in groups.values() for word in words])
+    return figure
+
+
+def ranking(frame: pd.DataFrame, metric: str = "spam F1") -> Figure:
+    """The scoreboard's table, best method on top: mean and interval, and beside it how many parameters were trained for it."""
+    figure, axes = canvas(9.5, 1.5 + 0.33 * len(frame), ncols=2, sharey=True, width_ratios=[3, 1])
+    (ax, sizes), trained = axes, frame["trainable parameters"].to_numpy()
+    standin = (frame["data"] != "real").to_numpy()
+    # Equal steps divide the distance from a perfect score: .90 to .95 is as far as .95 to .975, where methods crowd.
+    ax.set_xscale(
+        "function", functions=(lambda v: -np.log(np.maximum(1.004 - v, 1e-4)), lambda v: 1.004 - np.exp(-v))
+    )
+    ticks = np.array([0, 0.5, 0.8, 0.9, 0.95, 0.98, 1])
+    least = ticks[ticks <= min(frame["mean"].min(), 0.9)].max()
+    ax.set(xlim=(least - 0.15 * (1 - least), 1.0005), ylim=(len(frame) - 0.4, -0.6))
+    ax.set_xticks(ticks[ticks >= least], [f"{tick:g}" for tick in ticks[ticks >= least]])
+    ax.set_yticks(range(len(frame)), map(plain, frame["method"]))
+    ax.hlines(range(len(frame)), frame["low"], frame["high"].clip(upper=1), color=GREY, linewidth=2)
+    for i, mean in enumerate(frame["mean"]):
+        ax.plot(mean, i, "o", color=INK, markersize=7, mfc="white" if standin[i] else INK)
+    sizes.barh(range(len(frame)), np.maximum(trained, 1), 0.5, left=1, color=GREY)
+    for i, size in enumerate(trained):
+        sizes.annotate(f" {size:,}" if size else " none", (max(size, 1), i), va="center", size=9)
+    sizes.set(xscale="log", xlim=(1, max(trained.max(), 10) ** 1.6))
+    sizes.set_xticks([])
+    sizes.minorticks_off()
+    for part in axes:
+        part.tick_params(axis="y", length=0)
+    ax.grid(axis="both")
+    note = "bars: 95 % interval over seeds" + ("; hollow: stand-in data" if standin.any() else "")
+    ax.set_xlabel(f"mean {metric} (stretched towards 1)\n{note}")
+    sizes.set_xlabel("trained parameters\n(logarithmic)")
+    sizes.spines["bottom"].set_visible(False)
+    best = frame.loc[frame["mean"].idxmax()]
+    size = f"{best['trainable parameters']:,} trained parameters"
+    return finish(figure, f"Best so far: {best['method']}, {metric} {best['mean']:.3f} with {size}", frame)
+
+
+def scoreboard(frame: pd.DataFrame) -> Figure:
+    """The scoreboard as a picture, from :func:`course_utils.results.scoreboard`; see :func:`ranking`.
+
+    Raises:
+        ValueError: if the table is empty.
+    """
+    if frame.empty:
+        raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
+    return ranking(frame)
+
+
+def label_points(ax: Axes, x: Any, y: Any, texts: Sequence[str]) -> None:
+    """Write a label beside each point, so that it covers no other label and no point.
+
+    Call it last, with the limits set: it fixes the layout.
+    """
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    frame = ax.get_window_extent().padded(-5)
+    points = ax.transData.transform(np.column_stack([x, y]))
+    taken = [Bbox.from_extents(*(point - 8), *(point + 8)) for point in points]
+    heights = sorted((13 * step for step in range(-8, 9)), key=abs)
+    style: Style = {"textcoords": "offset points", "size": 9, "va": "center"}
+    for i in np.argsort(y)[::-1]:
+        for dx, dy in ((dx, dy) for dy in heights for dx in (10, -10)):
+            line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkB": 5} if dy else None
+            style["ha"] = "left" if dx > 0 else "right"
+            note = ax.annotate(plain(texts[i]), (x[i], y[i]), (dx, dy), arrowprops=line, **style)
+            note.get_window_extent()  # puts the text in its place
+            box = Text.get_window_extent(note)  # without the line to the point
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for j, other in enumerate(taken) if j != i):
+                break
+            note.remove()
+        else:
+            ax.annotate(plain(texts[i]), (x[i], y[i]), (10, 0), **(style | {"ha": "left"}))
+        taken.append(box)

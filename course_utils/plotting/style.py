@@ -1,0 +1,102 @@
+"""The style that all figures share: colours and what says the same in grey, the title, the note on stand-in data."""
+
+from __future__ import annotations
+
+import base64
+import io
+import textwrap
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+# Okabe and Ito's colours, safe for the common forms of colour-blindness; each has one meaning all through the course,
+# and a hatch and a marker that say the same in grey.
+COLOURS = {
+    "ham": "#0072B2",
+    "spam": "#D55E00",
+    "baseline": "#6E6E6E",
+    "frozen": "#009E73",
+    "fine-tuned": "#B0528B",
+}
+HATCHES = {"ham": "", "spam": "///", "baseline": "", "frozen": "..", "fine-tuned": "xx"}
+MARKERS = {"ham": "o", "spam": "^", "baseline": "s", "frozen": "o", "fine-tuned": "D"}
+OTHERS = (
+    ("#56B4E9", "\\\\\\", "v"),
+    ("#E69F00", "++", "P"),
+    ("#222222", "oo", "X"),
+    ("#999933", "--", "p"),
+    ("#7A4FA3", "//", "d"),
+)
+Style = dict[str, Any]
+INK, GREY, PALE = "#222222", "#6E6E6E", "#E4E4E4"
+STANDIN = "stand-in data, written for the course"
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file: the same bytes on every day."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure with its text alternative, and close it.
+
+    Args:
+        figure: any Matplotlib figure.
+        alt: what somebody who cannot see the figure should know: what is drawn, and what it shows.
+
+    Raises:
+        ValueError: if ``alt`` is shorter than 20 characters.
+    """
+    from IPython.display import display
+
+    alt = " ".join(alt.split())
+    if len(alt) < 20:
+        raise ValueError(
+            f"alt={alt!r} is too short: say in a sentence what the figure shows, and the finding."
+        )
+    data = {"image/png": base64.b64encode(png(figure)).decode("ascii"), "text/plain": "Figure"}
+    # Figures made by pyplot would be shown a second time at the end of the cell.
+    if getattr(figure.canvas, "manager", None) is not None:
+        import matplotlib.pyplot as plt
+
+        plt.close(figure)
+    display(data, metadata={"image/png": {"alt": alt}}, raw=True)
+
+
+def look(name: str, position: int = 0) -> tuple[str, str, str]:
+    """Colour, hatch and marker of a class or a kind of method."""
+    if name in COLOURS:
+        return COLOURS[name], HATCHES[name], MARKERS[name]
+    return OTHERS[position % len(OTHERS)]
+
+
+def canvas(width: float, height: float, **subplots: Any) -> tuple[Figure, Any]:
+    """A figure of so many inches, and its axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(**subplots)
+
+
+def finish(figure: Figure, title: str, data: Any = None, *, real: bool = True) -> Figure:
+    """Set the title over the whole width; say in the corner where the data were written for the course."""
+    size = FontProperties(size=mpl.rcParams["axes.titlesize"]).get_size_in_points()
+    wrapped = textwrap.wrap(title.replace(" %", "~%"), int(figure.get_figwidth() * 72 / size / 0.61))
+    title = plain("\n".join(wrapped).replace("~%", " %"))
+    figure.suptitle(title, x=0.01, ha="left", size=size, weight="bold")
+    if not (real and getattr(data, "attrs", {}).get("real", True)):
+        figure.supxlabel(STANDIN, x=0.99, ha="right", fontsize=8, style="italic", color=GREY)
+    return figure
+
+
+def plain(text: Any) -> str:
+    """Text that is drawn as it is written: of two dollar signs, Matplotlib would make a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def percent(share: float) -> str:
+    """A share in words that rounds nothing away: 0.004 is "0.4 %", 0.996 is "99.6 %"."""
+    digits = 1 if 0 < share < 0.02 or 0.98 < share < 1 else 0
+    return f"{100 * share:.{digits}f} %"

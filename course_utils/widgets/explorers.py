@@ -1,0 +1,265 @@
+"""Asking a model: words for their neighbours, texts for their pieces, blanks, attention; and training on."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as ipw
+import numpy as np
+import pandas as pd
+from tokenizers import Tokenizer
+
+from course_utils import plotting
+from course_utils.session import show_progress
+from course_utils.text import WordVectors
+from course_utils.widgets.base import (
+    LONGEST,
+    ask_panel,
+    at_rest,
+    follow_panel,
+    note,
+    put_picture,
+    show_widget,
+    too_long,
+    trouble,
+    wide,
+)
+
+
+def first_contact() -> None:
+    """A first widget: type a sentence, see it as words, letters and numbers."""
+    start = "Words in, numbers out."
+    show_widget(first_contact_panel(start), f"Run this cell in a notebook to type here. {describe(start)}")
+
+
+def first_contact_panel(text: str = "") -> ipw.VBox:
+    """The widget of :func:`first_contact`: it answers while you type."""
+    entry = ipw.Text(value=text, description="sentence", placeholder="Type a sentence", layout=wide())
+    return follow_panel(entry, lambda text: note(html.escape(describe(text))))
+
+
+def describe(text: str) -> str:
+    """Words and letters of a text, and why a course on language models begins with counting them."""
+    words, letters = re.findall(r"\w+(?:['’]\w+)*", text[:LONGEST]), sum(map(str.isalpha, text[:LONGEST]))
+    if not words:
+        return "No words yet: type a few. A model, too, can only work with what it is given."
+    counts = f"{len(words)} word{'s' * (len(words) != 1)}, {letters} letter{'s' * (letters != 1)}"
+    new = len({word.lower() for word in words})
+    return (
+        f"{counts}, {new} different. A model never sees the sentence, only numbers made from such pieces: how to make "
+        "those numbers so that what was learned from other texts helps with this one is what the course is about."
+    )
+
+
+def _ranking(scored: Sequence[tuple[str, float]]) -> str:
+    return "<br>".join(f"{score:.2f} &nbsp; {html.escape(word)}" for word, score in scored)
+
+
+def neighbours_explorer(vectors: WordVectors, word: str = "river", count: int = 8) -> None:
+    """Type a word, see its nearest neighbours."""
+
+    def answer(asked: str) -> str:
+        return note(_ranking(vectors.neighbours(asked.lower(), count)))
+
+    panel = ask_panel({"word": word}, answer, "Neighbours")
+    near = ", ".join(name for name, _ in vectors.neighbours(word, count))
+    show_widget(panel, f"Run this cell in a notebook to type a word. Nearest to {word}: {near}.")
+
+
+def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had", "has", "was")) -> None:
+    """Type three words, see which fourth ones complete "a is to b as c is to"."""
+
+    def answer(a: str, b: str, c: str) -> str:
+        return note(_ranking(vectors.analogy(a.lower(), b.lower(), c.lower())))
+
+    panel = ask_panel(dict(zip(("a", "is to b", "as c"), example, strict=True)), answer, "is to …?")
+    best, (a, b, c) = vectors.analogy(*example, count=1)[0][0], example
+    best = f"{a} is to {b} as {c} is to: {best}."
+    show_widget(panel, f"Run this cell in a notebook to type three words. {best}")
+
+
+def blank_explorer(fill: Callable[[str], Sequence[Sequence[tuple[str, float]]]], text: str) -> None:
+    """Fill in the blanks of a text: ``fill`` gives the likeliest pieces, with probabilities, for each [MASK]."""
+    panel = ask_panel({"text": text}, lambda asked: note(blanks_markup(fill(asked))), "Fill in")
+    show_widget(
+        panel, "Run this cell in a notebook to type a text with [MASK] and see what the model puts there."
+    )
+
+
+def blanks_markup(guesses: Sequence[Sequence[tuple[str, float]]]) -> str:
+    """The guesses for each blank, one below the other."""
+    return "<br><br>".join(
+        (f"<b>blank {place}</b><br>" if len(guesses) > 1 else "") + _ranking(some)
+        for place, some in enumerate(guesses, start=1)
+    )
+
+
+def pieces_explorer(tokenizer: Tokenizer, text: str) -> None:
+    """Type a text, see its pieces in colour, each with its id and the characters that it covers."""
+    encoding = tokenizer.encode(text)
+    rows = [(encoding.tokens, encoding.ids, encoding.offsets)]
+    pieces = " ".join(encoding.tokens)
+    plotting.show(
+        plotting.pieces_picture(rows, f"{pieces_summary(tokenizer, text)}: piece, id, characters"),
+        f"Boxes in a row for the text {text!r}, each with a piece, its id and the characters covered: {pieces}.",
+    )
+    start = f"Run this cell in a notebook to type a text of your own. So far: {pieces}"
+    show_widget(pieces_panel(tokenizer, text), start)
+
+
+def pieces_panel(tokenizer: Tokenizer, text: str = "") -> ipw.VBox:
+    """The widget of :func:`pieces_explorer`: it answers while you type."""
+    entry = ipw.Textarea(value=text, description="text", placeholder="Type a text", rows=2, layout=wide())
+    return follow_panel(entry, lambda text: pieces_markup(tokenizer, text))
+
+
+def pieces_summary(tokenizer: Tokenizer, text: str) -> str:
+    """How many characters, words and pieces; what became [UNK] is mentioned."""
+    tokens = tokenizer.encode(text, add_special_tokens=False).tokens
+    counts = [(len(text), "character"), (len(text.split()), "word"), (len(tokens), "piece")]
+    words = ", ".join(f"{n:,} {name}{'s' * (n != 1)}" for n, name in counts)
+    return words + (f", {tokens.count('[UNK]')} of them [UNK]" if "[UNK]" in tokens else "")
+
+
+def pieces_markup(tokenizer: Tokenizer, text: str) -> str:
+    """The pieces of a text as HTML: coloured boxes that say piece, id and characters in words, too."""
+    if not text.strip():
+        return note("There is nothing to cut yet: type a text.")
+    if refusal := too_long(text):
+        return note(refusal)
+    encoding = tokenizer.encode(text)
+    boxes = []
+    for piece, number, (start, end) in zip(encoding.tokens, encoding.ids, encoding.offsets, strict=True):
+        kind = plotting.piece_kind(piece)
+        covered = f"{start}–{end} “{html.escape(text[start:end])}”" if end > start else "no text"
+        border = "2px dashed #222222" if kind == "unknown" else "1px solid #6E6E6E"
+        boxes.append(
+            f'<span style="display:inline-block;margin:2px;padding:3px 6px;border:{border};border-radius:5px;color:#222222;'
+            f'background:{plotting.PIECES[kind][0]};text-align:center;line-height:1.35"><b>{html.escape(piece)}</b><br>'
+            f"{number}<br><small>{covered}</small></span>"
+        )
+    return note(f"{pieces_summary(tokenizer, text)}; piece, id, characters from–to") + "".join(boxes)
+
+
+def attention_explorer(
+    look: Callable[[str], tuple[Sequence[str], np.ndarray]], sentence: str, *, layer: int = 1, head: int = 1
+) -> None:
+    """Sliders for layer and head, and a sentence of one's own: who looks at whom.
+
+    Args:
+        look: from a sentence to its n tokens and all attention weights, (layers, heads, n, n).
+        sentence: what is read at first.
+        layer, head: where the sliders start, from 1.
+    """
+    panel = attention_panel(look, sentence, layer=layer, head=head)
+    tokens, maps = look(sentence)
+    now = f"Layer {layer}, head {head}: {strongest_looks(tokens, maps[layer - 1, head - 1])}."
+    show_widget(panel, f"Run this cell in a notebook to choose layer, head and sentence. {now}")
+
+
+def strongest_looks(tokens: Sequence[str], weights: np.ndarray, count: int = 3) -> str:
+    """The largest weights of a head (n, n) in words, special tokens left out."""
+    words = [i for i, token in enumerate(tokens) if not (token.startswith("[") and token.endswith("]"))]
+    pairs = sorted((-weights[i, j], i, j) for i in words for j in words)[:count]
+    return ", ".join(f"{tokens[i]} looks at {tokens[j]}" for _, i, j in pairs) or "no words"
+
+
+def attention_panel(
+    look: Callable[[str], tuple[Sequence[str], np.ndarray]], sentence: str, *, layer: int = 1, head: int = 1
+) -> ipw.VBox:
+    """The widget of :func:`attention_explorer`: sentence, two sliders, a line of text and a picture."""
+    tokens, maps = look(sentence)
+    entry = ipw.Text(value=sentence, description="sentence", continuous_update=False, layout=wide())
+    layers = ipw.IntSlider(value=layer, min=1, max=len(maps), description="layer", continuous_update=False)
+    heads = ipw.IntSlider(value=head, min=1, max=maps.shape[1], description="head", continuous_update=False)
+    text, picture = ipw.HTML(), ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
+    known = {sentence: (tokens, maps)}  # a sentence is read once, whatever the sliders do
+
+    def redraw(_: Any = None) -> None:
+        asked = " ".join(entry.value.split())
+        if not asked:
+            put_picture(picture, None)
+            text.value = note("There is nothing to look at yet: type a sentence.")
+            return
+        try:
+            if refusal := too_long(asked):
+                raise ValueError(refusal)
+            if asked not in known:
+                read = look(asked)
+                known.clear()
+                known[asked] = read
+        except Exception as error:
+            put_picture(picture, None)
+            text.value = trouble(error)
+            return
+        tokens, maps = known[asked]
+        if len(tokens) > 40:
+            put_picture(picture, None)
+            text.value = note(f"{len(tokens)} tokens are too many for a picture: 40 at most, please.")
+            return
+        weights = maps[layers.value - 1, heads.value - 1]
+        frame = pd.DataFrame(weights, index=tokens, columns=tokens)
+        title = f"Layer {layers.value}, head {heads.value}: who looks (rows) at whom (columns)"
+        put_picture(picture, plotting.heatmap(frame, title, "weight", numbers=False, limit=1))
+        text.value = note(f"Strongest between words: {html.escape(strongest_looks(tokens, weights))}.")
+
+    follow = at_rest(redraw)
+    for control in (entry, layers, heads):
+        control.observe(follow, names="value")
+    redraw()
+    return ipw.VBox([entry, layers, heads, text, picture])
+
+
+def training_explorer(train: Callable[[int], Any], look: Callable[[], str]) -> None:
+    """A slider and a button: train for some more epochs, then see once more what ``look()`` says.
+
+    Args:
+        train: is given the number of epochs.
+        look: what has been learned so far, in words.
+    """
+    now = look()
+    show_widget(training_panel(train, look), f"Run this cell in a notebook to train on. So far: {now}")
+
+
+def training_panel(train: Callable[[int], Any], look: Callable[[], str]) -> ipw.VBox:
+    """The widget of :func:`training_explorer`: what was learned before stays on show, the newest on top."""
+    slider = ipw.IntSlider(value=1, min=1, max=10, description="epochs")
+    press = ipw.Button(description="Train on", button_style="primary")
+    lines = [f"before: {html.escape(look())}"]
+    shown = ipw.HTML(note(lines[0]))
+    total = 0
+
+    def go(_: Any) -> None:
+        nonlocal total
+        press.disabled = True  # one click, one training
+        try:
+            train(slider.value)
+            total += slider.value
+            lines.insert(0, f"{total} more: {html.escape(look())}")
+            shown.value = note("<br>".join(lines))
+        except Exception as error:  # what was learned before stays on show
+            shown.value = trouble(error) + note("<br>".join(lines))
+        finally:
+            press.disabled = False
+
+    press.on_click(go)
+    return ipw.VBox([slider, press, shown])
+
+
+def live_curve(title: str, xlabel: str, ylabel: str) -> Callable[[float], None]:
+    """A curve that grows with every value it is given; in profile ``ci``, where nobody watches, nothing is shown."""
+    values: list[float] = []
+    picture = ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
+    if show_progress():
+        show_widget(picture, "Run this cell in a notebook to watch the curve grow.")
+
+    def add(value: float) -> None:
+        values.append(float(value))
+        if show_progress():
+            frame = pd.DataFrame({ylabel: values}, index=range(1, len(values) + 1))
+            put_picture(picture, plotting.lines(frame, title, xlabel, ylabel))
+
+    return add

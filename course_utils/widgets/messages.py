@@ -1,0 +1,143 @@
+"""A filter at hand: its threshold as a slider, and messages of one's own."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as ipw
+import numpy as np
+
+from course_utils import plotting
+from course_utils.widgets.base import LONGEST, at_rest, forget, note, put_picture, show_widget, wide
+
+EXAMPLES = (
+    "Running late, start dinner without me and keep some for later",
+    "You have won two cinema tickets! Call now to claim, the offer ends tonight",
+    "Your parcel is waiting. Pay the small customs fee at the link to have it delivered",
+)
+
+
+def threshold_explorer(labels: Any, scores: Any, threshold: float = 0.5, *, real: bool = True) -> None:
+    """A slider for the decision threshold: who is blocked, and which errors that costs.
+
+    Shows the figure for ``threshold`` first, for readers whose page runs no widgets and to compare with.
+
+    Args:
+        labels: 0 (ham) or 1 (spam), (n,).
+        scores: spam probabilities, (n,).
+        threshold: where the slider starts.
+        real: False where the data were written for the course.
+
+    Raises:
+        ValueError: if the two do not fit together, or a score is no probability.
+    """
+    panel = threshold_panel(labels, scores, threshold, real=real)
+    figure = plotting.threshold_figure(labels, scores, threshold, real=real)
+    alt = "Histograms of the spam probability, ham above and spam below. "
+    plotting.show(figure, alt + figure.get_suptitle())
+    start = "Run this cell in a notebook to move the threshold with a slider; above it stands at its start."
+    show_widget(panel, start)
+
+
+def threshold_panel(labels: Any, scores: Any, threshold: float = 0.5, *, real: bool = True) -> ipw.VBox:
+    """The widget of :func:`threshold_explorer`: slider, text, and a picture drawn anew once the slider moves."""
+    truth, values = np.asarray(labels), np.asarray(scores, dtype=float)
+    if truth.shape != values.shape or truth.ndim != 1 or not len(truth):
+        raise ValueError(f"One label for each score, please: labels {truth.shape}, scores {values.shape}.")
+    if not set(np.unique(truth)) <= {0, 1} or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(
+            "Labels must be 0 or 1, and scores probabilities between 0 and 1 (after softmax or exp)."
+        )
+    style = {"description": "threshold", "continuous_update": False, "layout": wide(480)}
+    slider = ipw.FloatSlider(value=threshold, min=0, max=1, step=0.01, **style)
+    text = ipw.HTML(threshold_text(truth, values, threshold))
+    picture = ipw.Image(format="png", layout=ipw.Layout(display="none", max_width="100%"))
+
+    def redraw(change: dict[str, Any]) -> None:
+        # The image model outlives any redraw: one picture, also where outputs are not kept.
+        put_picture(picture, plotting.threshold_figure(labels, scores, change["new"], real=real))
+        text.value = threshold_text(truth, values, change["new"])
+
+    slider.observe(at_rest(redraw), names="value")
+    return ipw.VBox([slider, text, picture])
+
+
+def threshold_text(labels: np.ndarray, scores: np.ndarray, threshold: float) -> str:
+    """Precision, recall and both errors at a threshold, in words (HTML)."""
+    blocked = scores >= threshold
+    hits, alarms = int((blocked & (labels == 1)).sum()), int((blocked & (labels == 0)).sum())
+    spam, ham = int((labels == 1).sum()), int((labels == 0).sum())
+    precision = f"{hits / (hits + alarms):.3f}" if hits + alarms else "undefined (nothing is blocked)"
+    recall = f"{hits / spam:.3f}" if spam else "undefined (there is no spam)"
+    return note(
+        f"threshold <b>{threshold:.2f}</b>: precision <b>{precision}</b>, recall <b>{recall}</b><br>"
+        f"<b>{alarms}</b> of {ham} ham wrongly blocked, <b>{spam - hits}</b> of {spam} spam missed"
+    )
+
+
+def message_box(
+    predict: Callable[[str], float],
+    examples: Sequence[str] = EXAMPLES,
+    *,
+    threshold: float = 0.5,
+    real: bool = True,
+) -> None:
+    """Type a message and read what the model makes of it.
+
+    Shows the verdicts on ``examples`` first, for readers whose page runs no widgets.
+
+    Args:
+        predict: from a text to its spam probability.
+        examples: messages for the figure.
+        threshold: from which probability on a message is called spam.
+        real: False where the model learned from data written for the course.
+    """
+    probabilities = [float(predict(example)) for example in examples]
+    figure = plotting.verdicts(examples, probabilities, threshold=threshold, real=real)
+    names = ["spam" if probability >= threshold else "ham" for probability in probabilities]
+    verdicts = "; ".join(f"“{example}”: {name}" for example, name in zip(examples, names, strict=True))
+    plotting.show(figure, f"Spam probability of {len(examples)} example messages. {verdicts}.")
+    panel = message_panel(predict, threshold=threshold)
+    show_widget(panel, "Run this cell in a notebook to type a message of your own.")
+
+
+def message_panel(predict: Callable[[str], float], *, threshold: float = 0.5) -> ipw.VBox:
+    """The widget of :func:`message_box`: text, button, verdict, and what ``predict`` prints."""
+    entry = ipw.Textarea(placeholder="Type a message", description="message", rows=3, layout=wide())
+    button = ipw.Button(description="Ham or spam?", button_style="primary")
+    answer, printed = ipw.HTML(), ipw.Output()
+
+    def ask(_: Any) -> None:
+        printed.outputs = ()
+        text = " ".join(entry.value.split())
+        if not text:
+            answer.value = note("There is nothing to read yet: type a message first.")
+            return
+        if len(text) > LONGEST:
+            answer.value = note(
+                f"That is long for a text message: {len(text):,} characters. Please keep it under {LONGEST:,}; the "
+                "model has only seen short ones."
+            )
+            return
+        try:
+            with printed:
+                probability = float(predict(text))
+            if not 0 <= probability <= 1:
+                raise ValueError(f"{probability} is no probability")
+        except Exception as error:
+            words = html.escape(f"{type(error).__name__}: {error}")
+            answer.value = note(
+                f"The model could not answer ({words}). Run the cells above again, then this one.", good=False
+            )
+            return
+        verdict = "spam" if probability >= threshold else "ham"
+        answer.value = note(
+            f"<b>{verdict}</b>: spam probability {probability:.3f}, threshold {threshold:.2f}<br>"
+            f"<i>{html.escape(text[:120])}{'…' if len(text) > 120 else ''}</i>"
+        )
+
+    button.on_click(ask)
+    forget(answer, entry)
+    return ipw.VBox([entry, button, answer, printed])
