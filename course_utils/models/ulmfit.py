@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from course_utils.models.heads import ClassifierHead, pool_states
 from course_utils.models.language_model import END, LanguageModel, text_batches, update
+from course_utils.models.pooling import pool_states
 from course_utils.text import Vocabulary, pad_rows
+from course_utils.training.heads import ClassifierHead
 
 BETAS = (0.7, 0.99)  # Adam's, as in the paper's section 4.1: a shorter memory than usual
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from course_utils.models.heads import ClassifierHead, FrozenEncoderClassifier, count_parameters, pool
+from course_utils.training.heads import ClassifierHead, FrozenEncoderClassifier, count_parameters, pool
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from torch import nn
 
 from course_utils import training
 from course_utils.features import load_encoder
-from course_utils.models.heads import ClassifierHead
-from course_utils.training import Examples, balanced_weights, epoch_batches, fit, predict, weighted_loss
+from course_utils.training import Examples, balanced_weights, epoch_batches, fit, loop, predict, weighted_loss
+from course_utils.training.heads import ClassifierHead
 
 
 def blobs(n: int = 200, seed: int = 0) -> Examples:
@@ -185,7 +185,7 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     first, second = head(), head(seed=9)
     before = fit(first, blobs(), blobs(50), epochs=3, checkpoint=tmp_path)
-    monkeypatch.setattr(training, "train_epoch", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(loop, "train_epoch", lambda *a, **k: pytest.fail("trained again"))
     after = fit(second, blobs(), blobs(50), epochs=3, checkpoint=tmp_path)
     assert after == before
     assert torch.equal(state(first), state(second))
@@ -195,11 +195,11 @@ WORKER = """
 import sys, torch
 from test_training import blobs, head, state
 from course_utils import training
-from course_utils.features import load_encoder
+from course_utils.training import loop
 if sys.argv[3] == "slow":   # give the killer time: the checkpoint of each epoch is written before the next begins
     import time
-    original = training.train_epoch
-    training.train_epoch = lambda *a, **k: (time.sleep(.3), original(*a, **k))[1]
+    original = loop.train_epoch
+    loop.train_epoch = lambda *a, **k: (time.sleep(.3), original(*a, **k))[1]
 model = head(dropout=float(sys.argv[4]))
 training.fit(model, blobs(), blobs(50, seed=1), epochs=6, batch_size=16, checkpoint=sys.argv[2] or None)
 torch.save(state(model), sys.argv[1])
@@ -210,7 +210,7 @@ def worker(out: Path, checkpoint: Path | str = "", pace: str = "fast", dropout: 
     script = out.parent / "worker.py"
     script.write_text(WORKER)
     command = [sys.executable, *launch, str(script), str(out), str(checkpoint), pace, str(dropout)]
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(training.__file__).parents[1])])
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(training.__file__).parents[2])])
     return subprocess.Popen(
         command,
         env={**os.environ, "PYTHONPATH": paths},
@@ -235,7 +235,7 @@ def test_resumes_after_kill_9_with_the_same_final_weights(tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    with training.safe_open(file, framework="pt") as stored:
+    with loop.safe_open(file, framework="pt") as stored:
         epochs_done = len(json.loads(stored.metadata()["history"])["train_loss"])
     assert 1 <= epochs_done < 6
     assert not resumed.exists()
