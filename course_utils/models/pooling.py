@@ -21,3 +21,8 @@ def pool_states(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
         "max": lambda: states.masked_fill(~real, -torch.inf).amax(dim=1),
     }
     return torch.cat([ways[way]() for way in pooling.split("+")], dim=-1)
+
+
+def last_state(states: Tensor, mask: Tensor) -> Tensor:
+    """The state after the last token that is no padding: (batch, tokens, units) -> (batch, units)."""
+    return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]

@@ -339,6 +339,8 @@ def check_task(model: nn.Module, task: Task, device: torch.device) -> None:
     labels = torch.cat([part[part != IGNORED] for part in both])
     if not len(labels):
         raise ValueError(f"All labels are {IGNORED}: nothing is asked, so there is nothing to learn.")
+    if task.train.labels.dim() == 1 and len(task.train.labels.unique()) == 1:
+        raise ValueError(f"All examples are of one class, {int(labels[0])}: there is nothing to tell apart.")
     classes, weights = int(labels.max()) + 1, task.class_weights
     if weights is not None and len(weights) < classes:
         raise ValueError(f"{len(weights)} class weights for {classes} classes: give one weight per class.")

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from course_utils.models import glove
 from course_utils.models.glove import (
     GloVe,
-    GloveVectors,
-    cell_step,
     count_cooccurrences,
     glove_weight,
-    train_glove,
 )
 from course_utils.text import EncodedText, Vocabulary
+from course_utils.training import word_vectors
+from course_utils.training.word_vectors import GloveVectors, cell_step, train_glove
 
 WORDS = 9
 sentences = st.lists(st.lists(st.integers(0, WORDS - 1), max_size=12), min_size=1, max_size=8)
@@ -89,7 +88,7 @@ def test_the_gradient_by_hand_is_the_one_autograd_finds():
     gradients = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            glove, "adagrad_rows",
+            word_vectors, "adagrad_rows",
             lambda matrix, squares, at, gradient, rate: gradients.append(torch.zeros_like(matrix).index_add_(0, at, gradient)),
         )  # fmt: skip
         found = cell_step(model, rows, columns, counts.log(), glove_weight(counts), 0.1)

@@ -18,15 +18,13 @@ from course_utils.models.language_model import (
     LSTMCell,
     attach,
     encode_sentences,
-    log_odds,
     log_probabilities,
     perplexity,
-    sampled_loss,
     suffix_language,
     text_batches,
-    train_language_model,
 )
 from course_utils.text import EncodedText, Vocabulary
+from course_utils.training.language_models import log_odds, sampled_loss, train_language_model
 
 WORDS = 7
 sentences = st.lists(st.lists(st.integers(1, WORDS - 1), max_size=8), min_size=1, max_size=8)

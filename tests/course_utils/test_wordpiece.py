@@ -14,8 +14,8 @@ from tokenizers.models import WordPiece
 
 from course_utils.assets import resolve
 from course_utils.datasets import load_corpus, load_language, load_sms
-from course_utils.models.bert import train_tokenizer
 from course_utils.models.language_model import suffix_language
+from course_utils.training.pretraining import train_tokenizer
 from course_utils.wordpiece import basic_tokens, is_punctuation, learn_pieces, tokenize, word_pieces
 
 BERT = Tokenizer.from_file(str(resolve("minilm", profile="ci").path("tokenizer.json")))
