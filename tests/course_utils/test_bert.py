@@ -358,6 +358,10 @@ def test_the_classifier_starts_from_a_copy_and_everything_learns():
     pretrained = small()
     before = [p.clone() for p in pretrained.parameters()]
     judge = BertClassifier(pretrained)
+    for name in ("encoder", "pooler"):  # the pooler belongs to what pre-training has learned
+        copied, original = getattr(judge, name), getattr(pretrained, name)
+        assert copied is not original
+        assert all(map(torch.equal, copied.parameters(), original.parameters()))
     ids = batch().ids
     mask = torch.ones_like(ids)
     logs = judge(ids, mask)

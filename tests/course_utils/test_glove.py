@@ -128,6 +128,25 @@ def test_one_thread_repeats_itself_and_training_on_is_training_longer(counts):
     assert whole.losses == parts.losses
 
 
+def test_x_max_says_from_where_on_counts_weigh_the_same(counts):
+    """The first step's loss is the paper's equation 8 with that x_max: a smaller one weighs rare cells more."""
+    losses = {}
+    for x_max in (1.0, 10.0, 1000.0):
+        start = word_vectors.GloveVectors.new(8, 6, 0)
+        cells = counts.tocoo()
+        rows, columns = (
+            torch.from_numpy(cells.row.astype(np.int64)),
+            torch.from_numpy(cells.col.astype(np.int64)),
+        )
+        data = torch.from_numpy(cells.data)
+        product = (start.word[rows, :-1] * start.context[columns, :-1]).sum(1)
+        error = product + start.word[rows, -1] + start.context[columns, -1] - data.log()
+        losses[x_max] = float(((data / x_max).clamp(max=1) ** 0.75 * error**2).mean())
+        found = train_glove(counts, epochs=1, x_max=x_max, model=start)
+        assert found.losses[0] == pytest.approx(losses[x_max], rel=1e-4)
+    assert losses[1.0] > 2 * losses[1000.0]
+
+
 def test_counts_without_a_cell_are_refused():
     with pytest.raises(ValueError, match="hold no cell"):
         train_glove(scipy.sparse.csr_array((4, 4), dtype=np.float32))
