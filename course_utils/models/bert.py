@@ -23,14 +23,8 @@ class BertForPreTraining(nn.Module):
     """The encoder with two heads: a softmax over the vocabulary at chosen places, and two classes for the pair."""
 
     def __init__(
-        self,
-        words: int,
-        units: int = 192,
-        layers: int = 4,
-        heads: int = 4,
-        positions: int = 128,
-        dropout: float = 0.1,
-    ):
+        self, words: int, units: int = 192, layers: int = 4, heads: int = 4, positions: int = 128, dropout: float = 0.1,
+    ):  # fmt: skip
         super().__init__()
         self.encoder = Encoder(words, units, layers, heads, 4 * units, positions, dropout)
         self.transform, self.norm = nn.Linear(units, units), nn.LayerNorm(units, eps=1e-12)

@@ -97,15 +97,8 @@ class Encoder(nn.Module):
     """BERT's encoder: words, positions and segments are added up, then ``layers`` blocks that look both ways."""
 
     def __init__(
-        self,
-        words: int,
-        units: int,
-        layers: int,
-        heads: int,
-        hidden: int,
-        positions: int = 512,
-        dropout: float = 0.1,
-    ):
+        self, words: int, units: int, layers: int, heads: int, hidden: int, positions: int = 512, dropout: float = 0.1,
+    ):  # fmt: skip
         super().__init__()
         self.words, self.positions, self.segments = (
             nn.Embedding(words, units),
@@ -117,12 +110,8 @@ class Encoder(nn.Module):
         self.apply(initialise)
 
     def forward(
-        self,
-        ids: Tensor,
-        mask: Tensor | None = None,
-        segments: Tensor | None = None,
-        only: Tensor | None = None,
-    ) -> list[Tensor]:
+        self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None, only: Tensor | None = None,
+    ) -> list[Tensor]:  # fmt: skip
         """All hidden states, from the embeddings to the last layer: layers + 1 tensors (batch, n, units).
 
         Args:
@@ -254,14 +243,8 @@ class GPT(nn.Module):
     """A decoder-only language model: embeddings, ``layers`` decoder blocks, a softmax that shares the embedding's weight."""
 
     def __init__(
-        self,
-        words: int,
-        units: int = 128,
-        layers: int = 2,
-        heads: int = 4,
-        positions: int = 128,
-        dropout: float = 0.1,
-    ):
+        self, words: int, units: int = 128, layers: int = 2, heads: int = 4, positions: int = 128, dropout: float = 0.1,
+    ):  # fmt: skip
         super().__init__()
         self.embedding, self.positions = nn.Embedding(words, units), nn.Embedding(positions, units)
         self.blocks = nn.ModuleList(DecoderBlock(units, heads, dropout) for _ in range(layers))
@@ -308,14 +291,8 @@ def log_probabilities(model: GPT, ids: np.ndarray, length: int = 64, rows: int =
 
 @torch.inference_mode()
 def sample(
-    model: GPT,
-    ids: Sequence[int],
-    length: int,
-    *,
-    temperature: float = 1.0,
-    never: Sequence[int] = (),
-    seed: int = 0,
-) -> list[int]:
+    model: GPT, ids: Sequence[int], length: int, *, temperature: float = 1.0, never: Sequence[int] = (), seed: int = 0,
+) -> list[int]:  # fmt: skip
     """Go on with a text, token by token, until END comes or it has ``length`` tokens; ``never`` are not drawn."""
     model.eval()
     generator = torch.Generator().manual_seed(seed)

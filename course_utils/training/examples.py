@@ -66,14 +66,9 @@ class Examples:
 
     @classmethod
     def from_texts(
-        cls,
-        texts: Sequence[str] | Sequence[tuple[str, str]],
-        labels: Any,
-        tokenizer: Any,
-        *,
-        max_length: int,
+        cls, texts: Sequence[str] | Sequence[tuple[str, str]], labels: Any, tokenizer: Any, *, max_length: int,
         pad: bool = False,
-    ) -> Examples:
+    ) -> Examples:  # fmt: skip
         """Tokenise texts, or pairs of texts: cut at ``max_length`` pieces, and with ``pad`` fill up each one to that length."""
         pairs = len(texts) > 0 and not isinstance(next(iter(texts)), str)
         encoded = tokenizer(
@@ -109,7 +104,7 @@ class Examples:
         total = hashlib.sha256()
         for name, rows in {**self.inputs, "labels": self.labels}.items():
             total.update(name.encode())
-            for row in [rows] if isinstance(rows, Tensor) else rows:
+            for row in [rows.cpu()] if isinstance(rows, Tensor) else rows:
                 array = np.ascontiguousarray(row)
                 total.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return total.hexdigest()[:16]

@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 
 from course_utils.models.elmo import BiLM, Sentences, predictions
 from course_utils.models.language_model import LanguageModel, text_batches
-from course_utils.models.transformer import GPT
 from course_utils.text import length_bucketed, pad_rows
 from course_utils.training.loop import Schedule, adamw, take_step
 from course_utils.training.schedules import linear_fall, warm_up
@@ -68,7 +67,7 @@ def descend(
 
 
 def text_losses(
-    model: LanguageModel | GPT, ids: np.ndarray, rows: int, length: int, negatives: int = 0
+    model: LanguageModel, ids: np.ndarray, rows: int, length: int, negatives: int = 0
 ) -> Iterator[Tensor]:
     """The loss of each chunk of a text: the state goes on to the next chunk, the gradient does not."""
     device, words = model.embedding.weight.device, len(model.embedding.weight)
@@ -82,32 +81,22 @@ def text_losses(
 
 
 def train_language_model(
-    model: LanguageModel | GPT,
-    ids: np.ndarray,
-    *,
-    epochs: int = 1,
-    rows: int = 32,
-    length: int = 32,
-    rate: float = 5e-3,
-    groups: Sequence[dict[str, Any]] | None = None,
-    schedule: Schedule = linear_fall,
-    betas: tuple[float, float] = (0.9, 0.999),
-    decay: float = 0.0,
-    negatives: int = 0,
-    seed: int = 0,
+    model: LanguageModel, ids: np.ndarray, *, epochs: int = 1, rows: int = 32, length: int = 32, rate: float = 5e-3,
+    groups: Sequence[dict[str, Any]] | None = None, schedule: Schedule = linear_fall,
+    betas: tuple[float, float] = (0.9, 0.999), decay: float = 0.0, negatives: int = 0, seed: int = 0,
     after_step: Callable[[float], object] = lambda loss: None,
-) -> list[float]:
-    """Learn to guess the next word, at all places of a chunk at once: truncated back-propagation through time.
+) -> list[float]:  # fmt: skip
+    """Learn to guess the next word, at all places of a chunk at once; returns each step's loss, a mean negative log-likelihood.
 
     Args:
-        ids: the text, (n,).
-        epochs: passes over it.
+        model: an LSTM, or anything with its ``read`` and ``output``, such as a GPT.
+        ids: the text, (n,), which is read ``epochs`` times.
         rows, length: as in :func:`text_batches`; the gradient flows back through ``length`` tokens.
         rate, groups, schedule, betas, decay: as in :func:`course_utils.training.fit`.
         negatives: with a number, only the words of the chunk and so many others compete (:func:`sampled_loss`), which
             saves most of the time where V is large; 0: all words do.
         seed: of the dropout and the words drawn.
-        after_step: is given each step's loss, the mean negative log-likelihood; all are returned.
+        after_step: is given each step's loss.
     """
     torch.manual_seed(seed)
     steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
@@ -130,16 +119,9 @@ def sentence_losses(
 
 
 def train_bilm(
-    model: BiLM,
-    text: Sentences,
-    *,
-    epochs: int = 1,
-    tokens: int = 2048,
-    rate: float = 4e-3,
-    negatives: int = 1024,
-    seed: int = 0,
-    after_step: Callable[[float], object] = lambda loss: None,
-) -> list[float]:
+    model: BiLM, text: Sentences, *, epochs: int = 1, tokens: int = 2048, rate: float = 4e-3, negatives: int = 1024,
+    seed: int = 0, after_step: Callable[[float], object] = lambda loss: None,
+) -> list[float]:  # fmt: skip
     """Train both directions: the mean of their losses falls.
 
     Args:

@@ -47,7 +47,7 @@ class Task:
     share: float = 1.0  # of the loss
 
     @property
-    def arguments(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, Any]:
         """What ``forward`` is told besides the inputs."""
         return {"task": self.name} if self.name else {}
 
@@ -123,8 +123,11 @@ def train_epoch(
                 accelerator.backward(task.share * sums[0] / weight)
                 totals[task.name] += sums.detach()
         take_step(optimizer, rate, clip, accelerator)
-    sums = {name: accelerator.reduce(total).tolist() for name, total in totals.items()}
-    return sum(task.share * sums[task.name][0] / max(sums[task.name][1], 1e-9) for task, _ in steps[0])
+    loss = 0.0
+    for task, _ in steps[0]:
+        sums = accelerator.reduce(totals[task.name])
+        loss += task.share * float(sums[0] / sums[1].clamp(min=1e-9))
+    return loss
 
 
 def take_step(
@@ -167,7 +170,7 @@ def adamw(
 @torch.no_grad()
 def evaluate(
     model: nn.Module, examples: Examples, weights: Tensor | None, accelerator: Accelerator, batch_size: int = 256,
-    **arguments: str,
+    **arguments: Any,
 ) -> float:  # fmt: skip
     """The mean weighted loss over all examples, dropout off; ``arguments`` go to ``forward``, such as the task."""
     model.eval()
@@ -185,7 +188,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, examples: Examples, batch_size: int = 256, **arguments: str) -> np.ndarray:
+def predict(model: nn.Module, examples: Examples, batch_size: int = 256, **arguments: Any) -> np.ndarray:
     """Probabilities in the order of the examples, dropout off: (n, classes), (n, tokens, classes) or (n, 2, tokens).
 
     Texts of like length are read together; where batches differ in tokens, 0 stands past their end.
@@ -205,27 +208,13 @@ def predict(model: nn.Module, examples: Examples, batch_size: int = 256, **argum
 
 
 def fit(
-    model: nn.Module,
-    train: Examples | Sequence[Task],
-    validation: Examples | None = None,
-    *,
-    epochs: int,
-    learning_rate: float = 1e-3,
-    groups: Sequence[dict[str, Any]] | None = None,
-    schedule: Schedule = constant,
-    batch_size: int = 32,
-    by_length: bool = True,
-    accumulate: int = 1,
-    class_weights: Tensor | None = None,
-    clip: float = 1.0,
-    decay: float = 0.01,
-    betas: tuple[float, float] = (0.9, 0.999),
-    seed: int = 0,
-    score: Callable[[nn.Module], float] | None = None,
-    before_epoch: Callable[[int], object] = lambda epoch: None,
-    checkpoint: str | Path | None = None,
-    precision: str | None = None,
-) -> History:
+    model: nn.Module, train: Examples | Sequence[Task], validation: Examples | None = None, *, epochs: int,
+    learning_rate: float = 1e-3, groups: Sequence[dict[str, Any]] | None = None, schedule: Schedule = constant,
+    batch_size: int = 32, by_length: bool = True, accumulate: int = 1, class_weights: Tensor | None = None,
+    clip: float = 1.0, decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999), seed: int = 0,
+    score: Callable[[nn.Module], float] | None = None, before_epoch: Callable[[int], object] = lambda epoch: None,
+    checkpoint: str | Path | None = None, precision: str | None = None,
+) -> History:  # fmt: skip
     """Train what is not frozen with AdamW, and leave the model in eval mode, with the weights of its best epoch.
 
     Args:
@@ -276,7 +265,7 @@ def fit(
     count = len(draw(0))
     shares = [schedule(step, epochs * count) for step in range(epochs * count)]
 
-    history, best = History(), {}
+    history, best = History(), dict[str, Tensor]()
     file = Path(checkpoint, "checkpoint.safetensors") if checkpoint else None
     run = file and describe(model, trained, tasks, optimizer, shares, epochs=epochs, batch_size=batch_size,
                             by_length=by_length, clip=clip, seed=seed, betas=betas)  # fmt: skip
@@ -294,11 +283,13 @@ def fit(
             history.train_loss.append(
                 train_epoch(model, draw(epoch), rates, prepared, accelerator, clip, accumulate)
             )
-            if all(task.validation for task in tasks):
-                history.validation_loss.append(
-                    sum(task.share * evaluate(model, task.validation, task.class_weights, accelerator, **task.arguments)
-                        for task in tasks)
-                )  # fmt: skip
+            judged = [(task, task.validation) for task in tasks if task.validation]
+            if len(judged) == len(tasks):
+                losses = [
+                    task.share * evaluate(model, part, task.class_weights, accelerator, **task.arguments)
+                    for task, part in judged
+                ]
+                history.validation_loss.append(sum(losses))
             history.seconds += time.perf_counter() - start
             if not np.isfinite([history.train_loss[-1], *history.validation_loss[-1:]]).all():
                 raise FloatingPointError(
@@ -369,18 +360,13 @@ def check_task(model: nn.Module, task: Task, device: torch.device) -> None:
 
 
 def describe(
-    model: nn.Module,
-    trained: dict,
-    tasks: list[Task],
-    optimizer: Optimizer,
-    shares: list[float],
-    **settings: Any,
-) -> dict[str, Any]:
+    model: nn.Module, trained: dict, tasks: list[Task], optimizer: Optimizer, shares: list[float], **settings: Any,
+) -> dict[str, Any]:  # fmt: skip
     """What must agree for a checkpoint to be this run's own."""
     frozen = hashlib.sha256()
     for name, parameter in model.named_parameters():
         if name not in trained:
-            frozen.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            frozen.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     told = {
         task.name or "data": [task.train.digest(), task.validation and task.validation.digest(), task.share,
                               None if task.class_weights is None else task.class_weights.tolist()]

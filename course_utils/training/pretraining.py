@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -157,55 +158,40 @@ def pretraining_loss(
     return hidden / max(1, len(guesses)), F.cross_entropy(verdicts, batch.follows.to(device))
 
 
+def part_gradients(
+    model: BertForPreTraining, part: Pairs, share: float, generator: torch.Generator, next_sentence: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Both losses of a part of the batch, and the gradient of what is to be learned, times its share of the batch."""
+    both = share * torch.stack(pretraining_loss(model, part, generator))
+    loss = both.sum() if next_sentence else both[0]
+    return both.detach(), torch.autograd.grad(loss, [*model.parameters()], allow_unused=True)
+
+
 def pretrain(
-    model: BertForPreTraining,
-    batches: Iterable[Pairs],
-    steps: int,
-    *,
-    rate: float = 1e-3,
-    warmup: float = 0.1,
-    decay: float = 0.01,
-    next_sentence: bool = True,
-    seed: int = 0,
-    after_step: Callable[[float, float], object] = lambda hidden, follows: None,
-) -> np.ndarray:
-    """Learn from both tasks at once: the sum of the two losses (section 3.1).
+    model: BertForPreTraining, batches: Iterable[Pairs], steps: int, *, rate: float = 1e-3, warmup: float = 0.1,
+    decay: float = 0.01, next_sentence: bool = True, seed: int = 0, after_step: Callable[..., object] = lambda *losses: None,
+) -> np.ndarray:  # fmt: skip
+    """Learn from both tasks at once: the sum of the two losses (section 3.1). Returns both at each step, (steps, 2).
 
-    Args:
-        batches: :func:`pair_batches`, or anything like it.
-        rate: the highest learning rate, after a share ``warmup`` of the steps; then it falls to 0 in a straight line.
-        decay: AdamW's weight decay.
-        next_sentence: without it, only the hidden pieces count.
-        seed: of what is hidden.
-        after_step: is given the two losses.
-
-    Returns:
-        Both losses at each step, (steps, 2).
+    The rate rises for a share ``warmup`` of the steps, then falls to 0; without ``next_sentence`` only hidden pieces count.
     """
     torch.manual_seed(seed)
-    weights, device = list(model.parameters()), model.bias.device
-    optimizer = adamw([{"params": weights, "lr": rate}], decay=decay, betas=(0.9, 0.98))
+    optimizer = adamw([{"params": [*model.parameters()], "lr": rate}], decay=decay, betas=(0.9, 0.98))
     # On a CPU each core takes a part of the batch. Not with dropout: who draws first would be a matter of luck.
-    parts = torch.get_num_threads() if device.type == "cpu" and not model.encoder.dropout.p else 1
+    parts = torch.get_num_threads() if model.bias.device.type == "cpu" and not model.encoder.dropout.p else 1
     generators = [torch.Generator().manual_seed(seed + part) for part in range(parts)]
-
-    def learn(part: Pairs, share: float, generator: torch.Generator) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Both losses of a part of the batch and their gradients, times its share of the batch."""
-        both = share * torch.stack(pretraining_loss(model, part, generator))
-        loss = both.sum() if next_sentence else both[0]
-        return both.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
-
-    losses: list[tuple[float, float]] = []
+    losses: list[list[float]] = []
     model.train()
     with one_thread_each(parts) as spread:
         for step, batch in zip(range(steps), batches, strict=False):
             cut = [Pairs(*columns) for columns in zip(*(c.chunk(parts) for c in batch), strict=True)]
             shares = [len(part.ids) / len(batch.ids) for part in cut]
-            found, gradients = zip(*spread(learn, cut, shares, generators), strict=True)
-            for weight, first, *others in zip(weights, *gradients, strict=True):
+            done = spread(part_gradients, repeat(model), cut, shares, generators, repeat(next_sentence))
+            both, gradients = zip(*done, strict=True)
+            for weight, first, *others in zip(model.parameters(), *gradients, strict=True):
                 weight.grad = first if first is None else functools.reduce(Tensor.add_, others, first)
             take_step(optimizer, warm_up(step, steps, warmup))
-            losses.append(tuple(sum(found).tolist()))
+            losses.append(sum(both).tolist())
             after_step(*losses[-1])
     model.eval()
     return np.array(losses)

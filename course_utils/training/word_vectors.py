@@ -123,20 +123,10 @@ def adagrad_rows(matrix: Tensor, squares: Tensor, rows: Tensor, gradient: Tensor
 
 
 def train_word2vec(
-    text: EncodedText,
-    counts: np.ndarray,
-    *,
-    dimensions: int = 100,
-    window: int = 5,
-    negatives: int = 5,
-    epochs: int = 5,
-    subsample: float = 1e-3,
-    rate: float = 0.1,
-    seed: int = 0,
-    threads: int = 1,
-    model: Word2Vec | None = None,
+    text: EncodedText, counts: np.ndarray, *, dimensions: int = 100, window: int = 5, negatives: int = 5, epochs: int = 5,
+    subsample: float = 1e-3, rate: float = 0.1, seed: int = 0, threads: int = 1, model: Word2Vec | None = None,
     after_epoch: Callable[[Word2Vec], None] | None = None,
-) -> Word2Vec:
+) -> Word2Vec:  # fmt: skip
     """Train word vectors with skip-gram and negative sampling.
 
     As in the published program, frequent words are thinned out before windows are laid, and the window of each centre
@@ -289,17 +279,10 @@ def cell_step(
 
 
 def train_glove(
-    counts: scipy.sparse.csr_array,
-    *,
-    dimensions: int = 100,
-    epochs: int = 15,
-    rate: float = 0.1,
-    x_max: float = 100.0,
-    seed: int = 0,
-    threads: int = 1,
-    model: GloveVectors | None = None,
+    counts: scipy.sparse.csr_array, *, dimensions: int = 100, epochs: int = 15, rate: float = 0.1, x_max: float = 100.0,
+    seed: int = 0, threads: int = 1, model: GloveVectors | None = None,
     after_epoch: Callable[[GloveVectors], None] | None = None,
-) -> GloveVectors:
+) -> GloveVectors:  # fmt: skip
     """Train word vectors on co-occurrence counts.
 
     Args:

@@ -140,8 +140,8 @@ def test_x_max_says_from_where_on_counts_weigh_the_same(counts):
         )
         data = torch.from_numpy(cells.data)
         product = (start.word[rows, :-1] * start.context[columns, :-1]).sum(1)
-        error = product + start.word[rows, -1] + start.context[columns, -1] - data.log()
-        losses[x_max] = float(((data / x_max).clamp(max=1) ** 0.75 * error**2).mean())
+        missed = product + start.word[rows, -1] + start.context[columns, -1] - data.log()
+        losses[x_max] = float(((data / x_max).clamp(max=1) ** 0.75 * missed**2).mean())
         found = train_glove(counts, epochs=1, x_max=x_max, model=start)
         assert found.losses[0] == pytest.approx(losses[x_max], rel=1e-4)
     assert losses[1.0] > 2 * losses[1000.0]
