@@ -41,8 +41,8 @@ from torch import nn
 from course_utils.datasets import load_sms
 from course_utils.features import Encoder, encode, has_bf16, load_encoder
 from course_utils.features import standardise as standardised
-from course_utils.models.heads import ClassifierHead, FrozenEncoderClassifier
 from course_utils.training import Examples, balanced_weights, fit, predict
+from course_utils.training.heads import ClassifierHead, FrozenEncoderClassifier
 
 EPOCHS, BATCH, RATE, CLIP = 10, 32, 1e-3, 1.0
 SPLITS = ("train", "validation", "test")

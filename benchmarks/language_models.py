@@ -8,11 +8,11 @@ checkpoints. Perplexity on the last 5 % of the sentences, always with all words 
 to seed, ratios are taken within a seed.
 
     plain          embedding, nn.LSTM, an output layer of its own, Adam; the loss over the whole vocabulary
-    ours           models.language_model.train_language_model(), tied embedding, all words compete
+    ours           training.language_models.train_language_model(), tied embedding, all words compete
     ours, sampled  the same with negatives=1024: only the words of a chunk and those drawn compete
     plain biLM     two nn.LSTM stacks, a character encoder applied to every token, padded batches in random order, an output
                    layer over the whole vocabulary for each direction, Adam
-    ours, biLM     models.elmo.train_bilm(): every different word is spelled once, sentences of like length together, one
+    ours, biLM     training.language_models.train_bilm(): every different word is spelled once, sentences of like length together, one
                    softmax for both directions, sampled
     Kneser-Ney     the trigram, for its perplexity; backwards for the biLMs as well
 """
@@ -46,6 +46,7 @@ from course_utils.models.language_model import (
     text_batches,
 )
 from course_utils.text import Vocabulary, pad_rows, split_tokens
+from course_utils.training.language_models import train_bilm, train_language_model
 
 RATIOS = {
     "ratio_vs_plain": ("ours, sampled", "plain"),
@@ -128,7 +129,7 @@ def ours(negatives: int) -> Callable[[Task, int], tuple[float, dict[str, float]]
         torch.manual_seed(seed)
         model = LanguageModel(task.words, task.units, layers=2)
         start = time.perf_counter()
-        language_model.train_language_model(
+        train_language_model(
             model, task.text.ids, rows=32, length=35, rate=4e-3, negatives=negatives, seed=seed
         )
         seconds = time.perf_counter() - start
@@ -141,7 +142,7 @@ def bilm(task: Task, seed: int) -> tuple[float, dict[str, float]]:
     torch.manual_seed(seed)
     model = BiLM(task.words, task.units)
     start = time.perf_counter()
-    elmo.train_bilm(model, elmo.encode_words(task.train, task.vocabulary), seed=seed)
+    train_bilm(model, elmo.encode_words(task.train, task.vocabulary), seed=seed)
     seconds = time.perf_counter() - start
     ahead, back = elmo.log_probabilities(model, elmo.encode_words(task.test, task.vocabulary))
     return seconds, {"forwards": perplexity(ahead), "backwards": perplexity(back)}

@@ -9,7 +9,7 @@ losses are those of the same held-out pairs, hidden in the same places.
 
     textbook   transformers' BertForPreTraining; sentence pairs padded to 128, logits everywhere, a plain loop
     Trainer    the same model under Hugging Face Trainer with DataCollatorForLanguageModeling: padded to the longest of a batch
-    ours       models.bert: pairs that fill their length, last layer and logits where they are asked for, a part of the batch for
+    ours       training.pretraining: pairs that fill their length, last layer and logits where they are asked for, a part of the batch for
                each core, fused AdamW, no dropout
 
 The other two keep the dropout of 0.1 that their configuration has by default.
@@ -38,9 +38,9 @@ from torch import nn
 from tqdm import tqdm
 
 from course_utils.datasets import load_corpus
-from course_utils.models import bert
-from course_utils.models.bert import CLS, PAD, SEP, SPECIAL, BertForPreTraining, Pairs
-from course_utils.models.transformer import rise_and_fall
+from course_utils.models.bert import CLS, PAD, SEP, SPECIAL, BertForPreTraining
+from course_utils.training import pretraining, warm_up
+from course_utils.training.pretraining import Pairs
 
 RATIOS = {"ratio_vs_trainer": ("ours", "Trainer"), "ratio_vs_textbook": ("ours", "textbook")}
 RATE, WARMUP, BATCH = 1e-3, 0.1, 16
@@ -52,7 +52,7 @@ class Task:
     def __init__(self, words: int, units: int, layers: int, tokens: int):
         sentences = load_corpus().sentences
         cut = int(0.95 * len(sentences))
-        self.tokenizer = bert.train_tokenizer(sentences[:cut], words)
+        self.tokenizer = pretraining.train_tokenizer(sentences[:cut], words)
         self.words, self.units, self.layers, self.tokens = (
             self.tokenizer.get_vocab_size(),
             units,
@@ -61,8 +61,8 @@ class Task:
         )
         coded = [e.ids for e in self.tokenizer.encode_batch(sentences, add_special_tokens=False)]
         self.sentences, held_out = coded[:cut], coded[cut:]
-        self.source = bert.join_sentences(self.sentences)
-        batches = bert.pair_batches([bert.join_sentences(held_out)], (64,), 1024, seed=1)
+        self.source = pretraining.join_sentences(self.sentences)
+        batches = pretraining.pair_batches([pretraining.join_sentences(held_out)], (64,), 1024, seed=1)
         self.held_out = [next(batches) for _ in range(30)]
 
     def sentence_pairs(self, seed: int) -> list[dict[str, list[int] | int]]:
@@ -102,11 +102,11 @@ class Task:
 
     @torch.inference_mode()
     def losses(self, model: nn.Module) -> tuple[float, float]:
-        """Their model on the held-out pairs, hidden as :func:`bert.score` hides them."""
+        """Their model on the held-out pairs, hidden as :func:`pretraining.score` hides them."""
         model.eval()
         generator, sums = torch.Generator().manual_seed(0), np.zeros(4)
         for batch in self.held_out:
-            read, chosen = bert.mask_tokens(batch.ids, self.words, generator=generator)
+            read, chosen = pretraining.mask_tokens(batch.ids, self.words, generator=generator)
             out = model(input_ids=read, token_type_ids=batch.segments)
             hidden = F.cross_entropy(out.prediction_logits[chosen], batch.ids[chosen], reduction="sum")
             follows = F.cross_entropy(out.seq_relationship_logits, 1 - batch.follows, reduction="sum")
@@ -118,13 +118,13 @@ def ours(task: Task, seed: int) -> tuple[float, int, tuple[float, float]]:
     torch.manual_seed(seed)
     model = BertForPreTraining(task.words, task.units, task.layers, heads=4, positions=128, dropout=0.0)
     some: list[Pairs] = []
-    batches = bert.pair_batches([task.source], (32, 64, 128), 1024, seed)
+    batches = pretraining.pair_batches([task.source], (32, 64, 128), 1024, seed)
     while sum(batch.ids.numel() for batch in some) < task.tokens:
         some.append(next(batches))
     start = time.perf_counter()
-    bert.pretrain(model, some, len(some), rate=RATE, warmup=WARMUP, seed=seed)
+    pretraining.pretrain(model, some, len(some), rate=RATE, warmup=WARMUP, seed=seed)
     seconds = time.perf_counter() - start
-    found = bert.score(model, task.held_out)
+    found = pretraining.score(model, task.held_out)
     return seconds, sum(b.ids.numel() for b in some), (found["hidden, loss"], found["follows, loss"])
 
 
@@ -133,7 +133,7 @@ def textbook(task: Task, seed: int) -> tuple[float, int, tuple[float, float]]:
     model, rows = task.theirs(), task.sentence_pairs(seed)
     steps = -(-len(rows) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), RATE)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rise_and_fall(steps, WARMUP))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_up(step, steps, WARMUP))
 
     def batches() -> Iterator[dict[str, torch.Tensor]]:
         for i in range(0, len(rows), BATCH):
@@ -142,7 +142,7 @@ def textbook(task: Task, seed: int) -> tuple[float, int, tuple[float, float]]:
             for k, row in enumerate(rows[i : i + BATCH]):
                 ids[k, : len(row["input_ids"])] = torch.tensor(row["input_ids"])
                 types[k, : len(row["input_ids"])] = torch.tensor(row["token_type_ids"])
-            read, chosen = bert.mask_tokens(ids, task.words)
+            read, chosen = pretraining.mask_tokens(ids, task.words)
             follows = torch.tensor([row["next_sentence_label"] for row in rows[i : i + BATCH]])
             yield {"input_ids": read, "token_type_ids": types, "attention_mask": (ids != PAD).long(),
                    "labels": ids.masked_fill(~chosen, -100), "next_sentence_label": follows}  # fmt: skip

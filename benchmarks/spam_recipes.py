@@ -35,9 +35,9 @@ from sklearn.preprocessing import StandardScaler
 
 from course_utils.datasets import load_sms
 from course_utils.features import Encoder, encode, load_encoder
-from course_utils.models.heads import ClassifierHead
 from course_utils.results import interval
 from course_utils.training import Examples, balanced_weights, fit, predict
+from course_utils.training.heads import ClassifierHead
 
 LAYERS = (3, 4, 5, 6)
 CHOSEN_ON = 5  # layers, pooling and C were chosen looking at the clean splits 0 to 4

@@ -42,13 +42,12 @@ import numpy as np
 import torch
 
 from course_utils.datasets import load_analogies, load_corpus, load_similarities
-from course_utils.models.glove import GloVe, count_cooccurrences, train_glove
+from course_utils.models.glove import GloVe, count_cooccurrences
 from course_utils.models.word2vec import (
     SkipGram,
     keep_probability,
     noise_distribution,
     skip_gram_pairs,
-    train_word2vec,
 )
 from course_utils.text import (
     EncodedText,
@@ -59,6 +58,7 @@ from course_utils.text import (
     split_sentences,
     split_words,
 )
+from course_utils.training.word_vectors import train_glove, train_word2vec
 
 DIMENSIONS, WINDOW, NEGATIVES = 100, 5, 5
 GLOVE_X_MAX = 10.0  # for millions of words, not billions

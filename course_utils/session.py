@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
 
 PROFILES = ("ci", "laptop", "gpu")
 T = TypeVar("T")
@@ -75,6 +76,35 @@ def show_progress() -> bool:
     return current_profile() != "ci"
 
 
+def accelerator(precision: str | None = None) -> Accelerator:
+    """The kernel's Accelerator: it knows device, precision and processes.
+
+    Accelerate keeps one state for the whole kernel, and refuses an Accelerator of another precision, or on another device.
+    So the state is made anew where either changes; a process of ``accelerate launch`` stays in its group.
+
+    Args:
+        precision: ``fp32``, ``bf16`` or ``fp16``; by default fp32, or what ``accelerate launch`` says.
+
+    Raises:
+        ValueError: for another precision, or fp16 without a GPU.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    names = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+    wanted = names.get(precision) if precision else os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    on_cpu = current_profile() != "gpu" or parse_flag_from_env("ACCELERATE_USE_CPU")
+    if wanted is None:
+        raise ValueError(f"There is no precision {precision!r}; choose one of {', '.join(names)}.")
+    if wanted == "fp16" and (on_cpu or not has_accelerator()):
+        raise ValueError("fp16 needs a GPU and profile gpu. On a CPU take bf16, or fp32.")
+    device_changes = PartialState._shared_state.get("_cpu", on_cpu) != on_cpu
+    if device_changes or AcceleratorState._shared_state.get("_mixed_precision", wanted) != wanted:
+        AcceleratorState._reset_state(device_changes)  # accelerate's own way to a fresh start, in its tests
+    return Accelerator(cpu=on_cpu, mixed_precision=wanted)
+
+
 def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Session:
     """Prepare a lecture: fix the seeds, settle threads and device, set the plot style, print one line.
 
@@ -104,6 +134,7 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
 
     if name == "ci":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    accelerator()
     set_seed(seed)
     set_style(big=big)
     device = torch.accelerator.current_accelerator() if name == "gpu" and has_accelerator() else None

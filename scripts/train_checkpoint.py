@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from course_utils.models import bert, elmo, language_model
 from course_utils.models.checkpoints import save_checkpoint
 from course_utils.models.language_model import KneserNey, perplexity
 from course_utils.text import Vocabulary, split_tokens
+from course_utils.training import adamw, language_models, linear_fall, pretraining
 
 FOLDER = Path(__file__).parent.parent / "data" / "checkpoints"
 LONGEST = 70  # tokens of a sentence
@@ -51,20 +52,19 @@ def spell_glove(encoder: elmo.CharacterEncoder, words: list[str], units: int, ep
     """Teach the characters GloVe's vectors (Pinter et al. 2017, arXiv:1707.06961): spelling that starts with a meaning."""
     rows, known = glove_rows(words, units)
     goal, spelled = rows[known, :50], elmo.spell([w for w, k in zip(words, known, strict=True) if k])
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=3e-3, weight_decay=0.0, fused=True)
-    steps = epochs * (len(goal) // 128 + 1)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    steps = epochs * -(-len(goal) // 128)
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(epochs):
+            for batch in torch.randperm(len(goal)).split(128):
+                yield F.mse_loss(encoder(spelled[batch])[:, :50], goal[batch])
+
     torch.manual_seed(0)
-    for epoch in range(epochs):
-        total = 0.0
-        for batch in torch.randperm(len(goal)).split(128):
-            loss = F.mse_loss(encoder(spelled[batch])[:, :50], goal[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(batch)
-        print(f"spelling, epoch {epoch + 1}: mean squared error {total / len(goal):.3f}", flush=True)
+    optimizer = adamw([{"params": [*encoder.parameters()], "lr": 3e-3}], decay=0.0)
+    rates = [linear_fall(step, steps) for step in range(steps)]
+    numbers = np.reshape(language_models.descend(encoder, losses(), optimizer, rates), (epochs, -1))
+    for epoch, number in enumerate(numbers.mean(1), start=1):
+        print(f"spelling, epoch {epoch}: mean squared error {number:.3f}", flush=True)
 
 
 def reporter(every: int = 100) -> Callable[[float], None]:
@@ -98,7 +98,7 @@ def train_elmo(parts: dict) -> None:
     share = np.concatenate([[len(cut["train"]), 1], vocabulary.counts]).astype(np.float32)
     model.softmax.bias.data = torch.log(torch.from_numpy(share / share.sum()))
     begin = time.perf_counter()
-    elmo.train_bilm(
+    language_models.train_bilm(
         model, elmo.encode_words(cut["train"], vocabulary), epochs=4, rate=3e-3, after_step=reporter()
     )
     seconds = time.perf_counter() - begin
@@ -136,7 +136,7 @@ def train_language_model(parts: dict) -> None:
     share = np.bincount(text.ids, minlength=size["words"]) + 1.0
     model.output.bias.data = torch.log(torch.from_numpy(share / share.sum())).float()
     begin = time.perf_counter()
-    language_model.train_language_model(
+    language_models.train_language_model(
         model, text.ids, epochs=6, rows=32, length=35, rate=3e-3, negatives=1024, after_step=reporter()
     )
     seconds = time.perf_counter() - begin
@@ -161,12 +161,16 @@ def train_bert(parts: dict, next_sentence: bool = True) -> None:
     """The small BERT: its WordPiece vocabulary, then both tasks of its pre-training; or hidden pieces alone, with the same pieces."""
     size, folder = SIZES["bert-mini"], FOLDER / ("bert-mini" if next_sentence else "bert-mini-mlm")
     if next_sentence:
-        tokenizer = bert.train_tokenizer((s for some in parts["train"].values() for s in some), size["words"])
+        tokenizer = pretraining.train_tokenizer(
+            (s for some in parts["train"].values() for s in some), size["words"]
+        )
     else:
         tokenizer = Tokenizer.from_file(str(FOLDER / "bert-mini" / "tokenizer.json"))
     cut = {
         part: {
-            name: bert.join_sentences(e.ids for e in tokenizer.encode_batch(some, add_special_tokens=False))
+            name: pretraining.join_sentences(
+                e.ids for e in tokenizer.encode_batch(some, add_special_tokens=False)
+            )
             for name, some in sources.items()
         }
         for part, sources in parts.items()
@@ -182,8 +186,8 @@ def train_bert(parts: dict, next_sentence: bool = True) -> None:
     )
     model.bias.data = torch.log(torch.from_numpy(counts / counts.sum())).float()
     begin, report = time.perf_counter(), reporter()
-    batches = bert.pair_batches(list(cut["train"].values()), (32, 64, 128), BERT_TOKENS)
-    bert.pretrain(
+    batches = pretraining.pair_batches(list(cut["train"].values()), (32, 64, 128), BERT_TOKENS)
+    pretraining.pretrain(
         model,
         batches,
         BERT_STEPS,
@@ -196,9 +200,11 @@ def train_bert(parts: dict, next_sentence: bool = True) -> None:
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     result = {}
     for name, source in cut["test"].items():
-        pairs = bert.sentence_pairs(source, 64, seed=1)
-        batches = [bert.Pairs(*part) for part in zip(*(column.split(64) for column in pairs), strict=True)]
-        result[name] = {what: round(value, 3) for what, value in bert.score(model, batches).items()}
+        pairs = pretraining.sentence_pairs(source, 64, seed=1)
+        batches = [
+            pretraining.Pairs(*part) for part in zip(*(column.split(64) for column in pairs), strict=True)
+        ]
+        result[name] = {what: round(value, 3) for what, value in pretraining.score(model, batches).items()}
     print(json.dumps({"seconds": round(seconds), "held-out": result}))
 
 

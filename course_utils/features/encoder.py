@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from course_utils.assets import AssetError, registry, resolve
 from course_utils.features.cache import VectorStore, weights_checksum
-from course_utils.models.heads import pool_states
+from course_utils.models.pooling import pool_states
 from course_utils.parallel import one_thread_each
 from course_utils.session import cache_folder, current_profile, has_accelerator, show_progress
 from course_utils.text import length_bucketed, pad_rows

@@ -8,7 +8,7 @@ A sentence of n words is read as n + 2 tokens: a boundary, the words, a boundary
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.models.language_model import log_odds, sampled_loss, update
 from course_utils.text import Vocabulary, length_bucketed, pad_rows
 
 BOUNDARY, UNKNOWN = 0, 1  # as targets; word i of the vocabulary is i + 2
@@ -153,58 +152,6 @@ def predictions(layers: Tensor, ids: Tensor, mask: Tensor, targets: Tensor) -> P
     return Predictions(
         top[:, :-1, :units][pair], tokens[:, 1:][pair], top[:, 1:, units:][pair], tokens[:, :-1][pair]
     )
-
-
-def train_bilm(
-    model: BiLM,
-    text: Sentences,
-    *,
-    epochs: int = 1,
-    tokens: int = 2048,
-    rate: float = 4e-3,
-    negatives: int = 1024,
-    seed: int = 0,
-    after_step: Callable[[float], object] = lambda loss: None,
-) -> list[float]:
-    """Train both directions: the mean of their losses falls.
-
-    Args:
-        text: from :func:`encode_words`.
-        tokens: per batch, padding included; sentences of like length share one.
-        rate: of AdamW; it rises in the first tenth and falls to 0, both in a straight line.
-        negatives: words drawn evenly from the vocabulary that compete with those of the batch; 0: all words compete.
-        seed: of the batches' order, the words drawn and the dropout.
-        after_step: is given each step's loss; all are returned.
-    """
-    torch.manual_seed(seed)
-    device, words = model.softmax.weight.device, len(model.softmax.bias)
-    spelled, targets = text.spelled.to(device), torch.from_numpy(text.targets).to(device)
-    batches = length_bucketed([len(row) for row in text.rows], tokens)
-    steps = epochs * len(batches)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=device.type != "mps")
-    slope = lambda step: min((step + 1) / (0.1 * steps + 1), (steps - step) / (0.9 * steps))  # noqa: E731
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, slope)
-    count = torch.bincount(targets[torch.tensor([i for row in text.rows for i in row])], minlength=words)
-    odds = log_odds(count, tokens, negatives).to(device)
-    losses: list[float] = []
-    model.train()
-    for _ in range(epochs):
-        for batch in torch.randperm(len(batches)).tolist():
-            ids, mask = (part.to(device) for part in pad_rows([text.rows[i] for i in batches[batch]]))
-            both = predictions(model(ids, mask, spelled), ids, mask, targets)
-            if negatives:
-                drawn = torch.randint(words, (negatives,), device=device)
-                chosen = torch.cat([both.following, both.preceding, drawn]).unique()
-                ahead = sampled_loss(model.softmax, both.ahead, both.following, chosen, odds)
-                back = sampled_loss(model.softmax, both.back, both.preceding, chosen, odds)
-            else:
-                ahead = F.cross_entropy(model.softmax(both.ahead), both.following)
-                back = F.cross_entropy(model.softmax(both.back), both.preceding)
-            loss = (ahead + back) / 2
-            losses.append(update(model, loss, optimizer, schedule))
-            after_step(losses[-1])
-    model.eval()
-    return losses
 
 
 @torch.inference_mode()

@@ -6,21 +6,20 @@ All of them give the probability of the next word of a text, and are scored by :
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Self
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from course_utils.text import EncodedText, Vocabulary
 
 END, UNKNOWN = 0, 1
 SPECIAL = ["<eos>", "<unk>"]  # the names of the two; the words of the vocabulary follow
 State = tuple[Tensor, Tensor]  # h and c of an LSTM
+Reader = TypeVar("Reader", bound=nn.Module)
 
 
 def encode_sentences(sentences: Iterable[Sequence[str]], vocabulary: Vocabulary) -> EncodedText:
@@ -192,6 +191,41 @@ class LanguageModel(nn.Module):
         return self.dropout(h), state
 
 
+def transfer_vocabulary(model: Reader, old: Sequence[str], new: Sequence[str], more: int = 0) -> Reader:
+    """The same language model with other words: known words keep row and bias, new ones start from the mean.
+
+    Args:
+        model: an LSTM or a GPT, which stays as it is.
+        old, new: words by their ids, the special ones included.
+        more: so many random rows follow, for ids beyond the words.
+
+    Raises:
+        ValueError: if the model was not made for the old words.
+    """
+    result: Any = copy.deepcopy(model)
+    if len(result.embedding.weight) != len(old):
+        raise ValueError(
+            f"The model has {len(result.embedding.weight)} words, and the list of old ones {len(old)}."
+        )
+    row = {word: number for number, word in enumerate(old)}
+    rows = [row.get(word, len(old)) for word in new]  # past the end stands the mean
+
+    def moved(table: Tensor) -> nn.Parameter:
+        table = table.detach()
+        beyond = torch.randn(more, *table.shape[1:]).to(table) * table.std()
+        return nn.Parameter(torch.cat([torch.cat([table, table.mean(0, keepdim=True)])[rows], beyond]))
+
+    result.embedding = nn.Embedding(
+        len(rows) + more, result.embedding.embedding_dim, _weight=moved(result.embedding.weight)
+    )
+    if isinstance(
+        result.output, nn.Linear
+    ):  # a softmax with a bias for each word; its weight is the embedding
+        result.output.weight, result.output.bias = result.embedding.weight, moved(result.output.bias)
+        result.output.out_features = len(rows) + more
+    return result
+
+
 def text_batches(ids: np.ndarray, rows: int, length: int) -> Iterator[tuple[Tensor, Tensor]]:
     """A text in long lines, read side by side, ``length`` tokens at a time: inputs (rows, length) and the words that follow.
 
@@ -203,87 +237,6 @@ def text_batches(ids: np.ndarray, rows: int, length: int) -> Iterator[tuple[Tens
     text = torch.tensor(ids[: rows * columns + 1], dtype=torch.long)
     inputs, targets = text[:-1].view(rows, columns), text[1:].view(rows, columns)
     yield from zip(inputs.split(length, dim=1), targets.split(length, dim=1), strict=True)
-
-
-def log_odds(counts: Tensor, tokens: int, negatives: int) -> Tensor:
-    """The log-probability of each of V words, (V,), to be among ``tokens`` words of the text or ``negatives`` drawn evenly."""
-    share = counts.double() / counts.sum()
-    missed = (1 - share) ** tokens * (1 - 1 / len(counts)) ** negatives
-    return torch.log1p(-missed).float()
-
-
-def sampled_loss(output: nn.Linear, states: Tensor, wanted: Tensor, chosen: Tensor, odds: Tensor) -> Tensor:
-    """Mean negative log-likelihood where only some words compete (Bengio and Senécal 2008; Jean et al. 2015).
-
-    Args:
-        output: weight (V, units) and bias (V,) of the softmax.
-        states: (m, units).
-        wanted: the words to be guessed, (m,); all are among the chosen.
-        chosen: the competing words, (k,), sorted.
-        odds: :func:`log_odds`. A frequent word competes more often, and subtracting its odds evens this out.
-    """
-    logits = states @ output.weight[chosen].T + (output.bias - odds)[chosen]
-    return F.cross_entropy(logits, torch.searchsorted(chosen, wanted))
-
-
-def update(model: nn.Module, loss: Tensor, optimizer: Optimizer, schedule: LambdaLR) -> float:
-    """One step down the gradient, clipped at norm 1; returns the loss as a number."""
-    optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    schedule.step()
-    return loss.item()
-
-
-def train_language_model(
-    model: LanguageModel,
-    ids: np.ndarray,
-    *,
-    epochs: int = 1,
-    rows: int = 32,
-    length: int = 32,
-    rate: float = 5e-3,
-    negatives: int = 0,
-    seed: int = 0,
-    after_step: Callable[[float], object] = lambda loss: None,
-) -> list[float]:
-    """Train by truncated back-propagation through time: the state goes on from chunk to chunk, the gradient does not.
-
-    Args:
-        ids: the text, (n,).
-        epochs: passes over it; the learning rate falls from ``rate`` to 0 in a straight line.
-        rows, length: as in :func:`text_batches`; the gradient flows back through ``length`` tokens.
-        negatives: with a number, only the words of the chunk and so many others compete (:func:`sampled_loss`), which
-            saves most of the time where V is large; 0: all words do.
-        seed: of the dropout and the words drawn.
-        after_step: is given each step's loss, the mean negative log-likelihood; all are returned.
-    """
-    torch.manual_seed(seed)
-    device = model.embedding.weight.device
-    steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=device.type != "mps")
-    schedule = LambdaLR(optimizer, lambda step: 1 - step / steps)
-    words = model.output.out_features
-    counts = torch.bincount(torch.from_numpy(ids), minlength=words)
-    odds = log_odds(counts, rows * length, negatives).to(device)
-    losses: list[float] = []
-    model.train()
-    for _ in range(epochs):
-        state = None
-        for inputs, targets in text_batches(ids, rows, length):
-            states, (h, c) = model.read(inputs.to(device), state)
-            state = h.detach(), c.detach()  # the state goes on, the gradient stops here
-            states, wanted = states.flatten(0, 1), targets.to(device).flatten()
-            if negatives:
-                chosen = torch.cat([wanted, torch.randint(words, (negatives,), device=device)]).unique()
-                loss = sampled_loss(model.output, states, wanted, chosen, odds)
-            else:
-                loss = F.cross_entropy(model.output(states), wanted)
-            losses.append(update(model, loss, optimizer, schedule))
-            after_step(losses[-1])
-    model.eval()
-    return losses
 
 
 @torch.inference_mode()

@@ -7,17 +7,16 @@ weights published for BERT fit; the decoder-only model is built like GPT (Radfor
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
-from course_utils.models.language_model import END, text_batches, update
-from course_utils.text import pad_rows
+from course_utils.models.language_model import END
+from course_utils.models.pooling import last_state
 
 
 def attention(
@@ -98,15 +97,8 @@ class Encoder(nn.Module):
     """BERT's encoder: words, positions and segments are added up, then ``layers`` blocks that look both ways."""
 
     def __init__(
-        self,
-        words: int,
-        units: int,
-        layers: int,
-        heads: int,
-        hidden: int,
-        positions: int = 512,
-        dropout: float = 0.1,
-    ):
+        self, words: int, units: int, layers: int, heads: int, hidden: int, positions: int = 512, dropout: float = 0.1,
+    ):  # fmt: skip
         super().__init__()
         self.words, self.positions, self.segments = (
             nn.Embedding(words, units),
@@ -118,12 +110,8 @@ class Encoder(nn.Module):
         self.apply(initialise)
 
     def forward(
-        self,
-        ids: Tensor,
-        mask: Tensor | None = None,
-        segments: Tensor | None = None,
-        only: Tensor | None = None,
-    ) -> list[Tensor]:
+        self, ids: Tensor, mask: Tensor | None = None, segments: Tensor | None = None, only: Tensor | None = None,
+    ) -> list[Tensor]:  # fmt: skip
         """All hidden states, from the embeddings to the last layer: layers + 1 tensors (batch, n, units).
 
         Args:
@@ -255,78 +243,32 @@ class GPT(nn.Module):
     """A decoder-only language model: embeddings, ``layers`` decoder blocks, a softmax that shares the embedding's weight."""
 
     def __init__(
-        self,
-        words: int,
-        units: int = 128,
-        layers: int = 2,
-        heads: int = 4,
-        positions: int = 128,
-        dropout: float = 0.1,
-    ):
+        self, words: int, units: int = 128, layers: int = 2, heads: int = 4, positions: int = 128, dropout: float = 0.1,
+    ):  # fmt: skip
         super().__init__()
-        self.words, self.positions = nn.Embedding(words, units), nn.Embedding(positions, units)
+        self.embedding, self.positions = nn.Embedding(words, units), nn.Embedding(positions, units)
         self.blocks = nn.ModuleList(DecoderBlock(units, heads, dropout) for _ in range(layers))
         self.norm, self.dropout = nn.LayerNorm(units), nn.Dropout(dropout)
         self.apply(initialise)
         nn.init.normal_(
-            self.words.weight, std=units**-0.5
+            self.embedding.weight, std=units**-0.5
         )  # as lecture 03's; with 0.02 it starts far more slowly
 
-    def states(self, ids: Tensor) -> Tensor:
-        """(batch, n) -> (batch, n, units)."""
+    def read(self, ids: Tensor, state: None = None) -> tuple[Tensor, None]:
+        """(batch, n) -> what the last layer says after each token (batch, n, units), and no state: nothing is carried over."""
         check_length(ids, self.positions.num_embeddings)
-        x = self.dropout(self.words(ids) + self.positions.weight[: ids.shape[1]])
+        x = self.dropout(self.embedding(ids) + self.positions.weight[: ids.shape[1]])
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        return self.norm(x), None
+
+    def output(self, states: Tensor) -> Tensor:
+        """(..., units) -> logits of the next token, (..., words); the weight is the embedding's (tied)."""
+        return states @ self.embedding.weight.T
 
     def forward(self, ids: Tensor) -> Tensor:
         """(batch, n) -> logits of the next token after each, (batch, n, words)."""
-        return self.states(ids) @ self.words.weight.T
-
-
-def rise_and_fall(steps: int, rise: float = 0.1) -> Callable[[int], float]:
-    """The share of the highest rate at each step: up in a straight line for a share of the steps, then down to 0."""
-    top = max(1, int(rise * steps))
-    return lambda step: min((step + 1) / top, (steps - step) / max(1, steps - top))
-
-
-def train_gpt(
-    model: GPT,
-    ids: np.ndarray,
-    *,
-    epochs: int = 1,
-    rows: int = 16,
-    length: int = 32,
-    rate: float = 3e-3,
-    seed: int = 0,
-    after_step: Callable[[float], object] = lambda loss: None,
-) -> list[float]:
-    """Learn to guess the next token of a text, at all places of a chunk at once.
-
-    Args:
-        ids: the text, (n,).
-        epochs: passes over it.
-        rows, length: the chunks are those of :func:`text_batches`; nothing is carried from one to the next.
-        rate: the highest learning rate; see :func:`rise_and_fall`.
-        seed: of the dropout.
-        after_step: is given each step's loss, the mean negative log-likelihood; all are returned.
-    """
-    torch.manual_seed(seed)
-    device = model.words.weight.device
-    steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
-    optimizer = torch.optim.AdamW(model.parameters(), rate, (0.9, 0.98), fused=device.type != "mps")
-    schedule = LambdaLR(optimizer, rise_and_fall(steps))
-    losses: list[float] = []
-    model.train()
-    for _ in range(epochs):
-        for inputs, targets in text_batches(ids, rows, length):
-            logits = model(inputs.to(device))
-            loss = F.cross_entropy(logits.flatten(0, 1), targets.to(device).flatten())
-            losses.append(update(model, loss, optimizer, schedule))
-            after_step(losses[-1])
-    model.eval()
-    return losses
+        return self.output(self.read(ids)[0])
 
 
 @torch.inference_mode()
@@ -337,7 +279,7 @@ def log_probabilities(model: GPT, ids: np.ndarray, length: int = 64, rows: int =
     guessed from half a window at least.
     """
     model.eval()
-    device, half, n = model.words.weight.device, length // 2, len(ids)
+    device, half, n = model.embedding.weight.device, length // 2, len(ids)
     text = torch.tensor(np.concatenate([np.full(half + 1, END), ids, np.full(-n % half, END)]))
     windows = text.unfold(0, 2 * half + 1, half)
     parts: list[Tensor] = []
@@ -349,20 +291,14 @@ def log_probabilities(model: GPT, ids: np.ndarray, length: int = 64, rows: int =
 
 @torch.inference_mode()
 def sample(
-    model: GPT,
-    ids: Sequence[int],
-    length: int,
-    *,
-    temperature: float = 1.0,
-    never: Sequence[int] = (),
-    seed: int = 0,
-) -> list[int]:
+    model: GPT, ids: Sequence[int], length: int, *, temperature: float = 1.0, never: Sequence[int] = (), seed: int = 0,
+) -> list[int]:  # fmt: skip
     """Go on with a text, token by token, until END comes or it has ``length`` tokens; ``never`` are not drawn."""
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     written, longest = list(ids), model.positions.num_embeddings
     while len(written) < length:
-        seen = torch.tensor([written[-longest:]], device=model.words.weight.device)
+        seen = torch.tensor([written[-longest:]], device=model.embedding.weight.device)
         scores = model(seen)[0, -1].double().cpu() / temperature
         scores[list(never)] = -torch.inf
         written.append(int(torch.multinomial(scores.softmax(0), 1, generator=generator)))
@@ -391,99 +327,20 @@ def task_input(words: int, *texts: Sequence[int]) -> list[int]:
     return [*ids, extract]
 
 
-def transfer_words(model: GPT, old: Sequence[str], new: Sequence[str]) -> GPT:
-    """The model with another vocabulary: known words keep their row, others start from the mean, as in lecture 05.
-
-    Args:
-        model: read-only; the result shares nothing with it.
-        old, new: words by their ids, the special ones included. In the result, those of TASK_TOKENS follow, with random rows.
-    """
-    table = model.words.weight.detach()
-    if len(old) != len(table):
-        raise ValueError(f"The model has {len(table)} words, and the list of old ones {len(old)}.")
-    row = {word: i for i, word in enumerate(old)}
-    middle = table.mean(0)
-    rows = [table[row[word]] if word in row else middle for word in new]
-    fresh = torch.randn(len(TASK_TOKENS), table.shape[1]).to(table) * table.std()
-    result = copy.deepcopy(model)
-    result.words = nn.Embedding.from_pretrained(torch.stack([*rows, *fresh]), freeze=False)
-    return result
-
-
 class GPTClassifier(nn.Module):
     """A GPT that judges: a linear layer on the state at the last token, which has read everything before it."""
 
     def __init__(self, gpt: GPT, classes: int = 2):
         super().__init__()
-        self.gpt, self.head = copy.deepcopy(gpt), nn.Linear(gpt.words.embedding_dim, classes)
+        self.gpt, self.head = copy.deepcopy(gpt), nn.Linear(gpt.embedding.embedding_dim, classes)
         initialise(self.head)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, n), and the number of tokens of each, (batch,) -> logits of the classes, and the states (batch, n, units).
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, task: str = "classes") -> Tensor:
+        """(batch, n) twice -> scores of the classes, (batch, classes); for the task "words" those of the next word at each place.
 
-        No mask: padding stands after the text, and nothing looks ahead.
+        Padding stands after the text, and nothing looks ahead: the mask only says where the last token is.
         """
-        states = self.gpt.states(ids)
-        extract = states[torch.arange(len(ids), device=ids.device), lengths - 1]
-        return self.head(self.gpt.dropout(extract)), states
-
-
-def fine_tune(
-    model: GPTClassifier,
-    texts: Sequence[Sequence[int]],
-    labels: Tensor,
-    *,
-    epochs: int = 3,
-    rate: float = 1e-3,
-    batch_size: int = 16,
-    auxiliary: float = 0.5,
-    class_weights: Tensor | None = None,
-    seed: int = 0,
-) -> list[float]:
-    """Learn a task, and go on guessing the next word all along: loss = task + auxiliary x language model (equation 5).
-
-    Args:
-        texts: ids as :func:`task_input` makes them.
-        labels: (n,).
-        rate: the highest learning rate, for all layers; see :func:`rise_and_fall`.
-        auxiliary: the weight of the second loss; 0: only the task counts.
-        class_weights: one for each class.
-        seed: of the order and the dropout.
-
-    Returns:
-        Each step's loss of the task.
-    """
-    if not len(texts) or len(texts) != len(labels):
-        raise ValueError(f"One label for each text, please: {len(texts)} texts, {len(labels)} labels.")
-    torch.manual_seed(seed)
-    device = model.head.weight.device
-    optimizer = torch.optim.AdamW(model.parameters(), rate, (0.9, 0.98), fused=device.type != "mps")
-    schedule = LambdaLR(optimizer, rise_and_fall(epochs * -(-len(texts) // batch_size)))
-    weights = class_weights if class_weights is None else class_weights.to(device)
-    losses: list[float] = []
-    model.train()
-    for _ in range(epochs):
-        for batch in torch.randperm(len(texts)).split(batch_size):
-            ids, mask = (part.to(device) for part in pad_rows([texts[i] for i in batch]))
-            verdicts, states = model(ids, mask.sum(1))
-            loss = F.cross_entropy(verdicts, labels[batch].to(device), weights)
-            losses.append(loss.item())
-            if auxiliary:
-                real = mask[:, 1:].bool()
-                guesses = states[:, :-1][real] @ model.gpt.words.weight.T
-                loss = loss + auxiliary * F.cross_entropy(guesses, ids[:, 1:][real])
-            update(model, loss, optimizer, schedule)
-    model.eval()
-    return losses
-
-
-@torch.inference_mode()
-def judge(model: GPTClassifier, texts: Sequence[Sequence[int]], batch_size: int = 64) -> np.ndarray:
-    """The probability of each class for each text, (n, classes); texts of like length are read together."""
-    model.eval()
-    device, order = model.head.weight.device, np.argsort([len(text) for text in texts], kind="stable")
-    parts = []
-    for batch in torch.from_numpy(order).split(batch_size):
-        ids, mask = (part.to(device) for part in pad_rows([texts[i] for i in batch]))
-        parts.append(model(ids, mask.sum(1))[0].softmax(1).cpu())
-    return torch.cat(parts).numpy()[np.argsort(order)]
+        states, _ = self.gpt.read(input_ids)
+        if task == "words":
+            return self.gpt.output(states)
+        return self.head(self.gpt.dropout(last_state(states, attention_mask)))

@@ -19,6 +19,9 @@ from course_utils.models.bert import (
     UNKNOWN,
     BertClassifier,
     BertForPreTraining,
+)
+from course_utils.training import pretraining
+from course_utils.training.pretraining import (
     Pairs,
     Source,
     join_sentences,
@@ -29,7 +32,7 @@ from course_utils.models.bert import (
     score,
     sentence_pairs,
     train_tokenizer,
-)  # fmt: skip
+)
 
 WORDS = 60
 
@@ -295,7 +298,7 @@ def test_cores_share_a_batch_and_learn_what_one_would(cores, threads, monkeypatc
     """16 pairs among three cores are 6, 6 and 4: each part counts by its size."""
     alone, shared = small(), small()
     monkeypatch.setattr(
-        bert,
+        pretraining,
         "mask_tokens",
         lambda ids, words, generator: (ids.clamp(max=30), torch.arange(16).expand_as(ids) % 5 == 2),
     )
@@ -355,6 +358,10 @@ def test_the_classifier_starts_from_a_copy_and_everything_learns():
     pretrained = small()
     before = [p.clone() for p in pretrained.parameters()]
     judge = BertClassifier(pretrained)
+    for name in ("encoder", "pooler"):  # the pooler belongs to what pre-training has learned
+        copied, original = getattr(judge, name), getattr(pretrained, name)
+        assert copied is not original
+        assert all(map(torch.equal, copied.parameters(), original.parameters()))
     ids = batch().ids
     mask = torch.ones_like(ids)
     logs = judge(ids, mask)

@@ -12,6 +12,7 @@ from course_utils.models import elmo
 from course_utils.models.elmo import BiLM, CharacterEncoder, ScalarMix
 from course_utils.models.language_model import KneserNey, encode_sentences, perplexity
 from course_utils.text import Vocabulary, pad_rows
+from course_utils.training.language_models import train_bilm
 
 SENTENCES = [
     ["the", "cat", "sat", "on", "the", "mat"],
@@ -149,9 +150,7 @@ def test_every_parameter_gets_a_gradient(negatives):
     torch.manual_seed(0)
     model = BiLM(len(VOCABULARY) + 2, units=8)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    elmo.train_bilm(
-        model, elmo.encode_words(SENTENCES * 3, VOCABULARY), epochs=2, tokens=64, negatives=negatives
-    )
+    train_bilm(model, elmo.encode_words(SENTENCES * 3, VOCABULARY), epochs=2, tokens=64, negatives=negatives)
     for name, p in model.named_parameters():
         assert not torch.equal(p, before[name]), name
 
@@ -165,7 +164,7 @@ def test_both_directions_learn_what_stands_beside(negatives):
     text = elmo.encode_words(sentences, vocabulary)
     torch.manual_seed(0)
     model = BiLM(len(vocabulary) + 2, units=16, dropout=0)
-    losses = elmo.train_bilm(model, text, epochs=12, tokens=160, rate=0.01, negatives=negatives)
+    losses = train_bilm(model, text, epochs=12, tokens=160, rate=0.01, negatives=negatives)
     assert np.mean(losses[-5:]) < losses[0] / 2
     counted = KneserNey(len(vocabulary) + 2).fit(encode_sentences(sentences, vocabulary))
     best = perplexity(counted.log_probabilities(encode_sentences(sentences, vocabulary)))
@@ -192,7 +191,7 @@ def test_the_same_seed_gives_the_same_weights():
     def train(seed):
         torch.manual_seed(0)
         model = BiLM(len(VOCABULARY) + 2, units=8)
-        elmo.train_bilm(
+        train_bilm(
             model, elmo.encode_words(SENTENCES, VOCABULARY), epochs=2, tokens=32, negatives=3, seed=seed
         )
         return model.softmax.weight.detach()

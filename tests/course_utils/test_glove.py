@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from course_utils.models import glove
 from course_utils.models.glove import (
     GloVe,
-    GloveVectors,
-    cell_step,
     count_cooccurrences,
     glove_weight,
-    train_glove,
 )
 from course_utils.text import EncodedText, Vocabulary
+from course_utils.training import word_vectors
+from course_utils.training.word_vectors import GloveVectors, cell_step, train_glove
 
 WORDS = 9
 sentences = st.lists(st.lists(st.integers(0, WORDS - 1), max_size=12), min_size=1, max_size=8)
@@ -89,7 +88,7 @@ def test_the_gradient_by_hand_is_the_one_autograd_finds():
     gradients = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            glove, "adagrad_rows",
+            word_vectors, "adagrad_rows",
             lambda matrix, squares, at, gradient, rate: gradients.append(torch.zeros_like(matrix).index_add_(0, at, gradient)),
         )  # fmt: skip
         found = cell_step(model, rows, columns, counts.log(), glove_weight(counts), 0.1)
@@ -127,6 +126,25 @@ def test_one_thread_repeats_itself_and_training_on_is_training_longer(counts):
     train_glove(counts, epochs=3, seed=1, model=parts)
     assert torch.equal(whole.word, again.word) and torch.equal(whole.word, parts.word)
     assert whole.losses == parts.losses
+
+
+def test_x_max_says_from_where_on_counts_weigh_the_same(counts):
+    """The first step's loss is the paper's equation 8 with that x_max: a smaller one weighs rare cells more."""
+    losses = {}
+    for x_max in (1.0, 10.0, 1000.0):
+        start = word_vectors.GloveVectors.new(8, 6, 0)
+        cells = counts.tocoo()
+        rows, columns = (
+            torch.from_numpy(cells.row.astype(np.int64)),
+            torch.from_numpy(cells.col.astype(np.int64)),
+        )
+        data = torch.from_numpy(cells.data)
+        product = (start.word[rows, :-1] * start.context[columns, :-1]).sum(1)
+        missed = product + start.word[rows, -1] + start.context[columns, -1] - data.log()
+        losses[x_max] = float(((data / x_max).clamp(max=1) ** 0.75 * missed**2).mean())
+        found = train_glove(counts, epochs=1, x_max=x_max, model=start)
+        assert found.losses[0] == pytest.approx(losses[x_max], rel=1e-4)
+    assert losses[1.0] > 2 * losses[1000.0]
 
 
 def test_counts_without_a_cell_are_refused():

@@ -5,7 +5,17 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from course_utils.models.heads import ClassifierHead, FrozenEncoderClassifier, count_parameters, pool
+from course_utils.training import IGNORED, Examples, Task, fit, predict
+from course_utils.training.heads import (
+    AnswerHead,
+    ClassifierHead,
+    EncoderWithHeads,
+    FrozenEncoderClassifier,
+    TagHead,
+    TextHead,
+    count_parameters,
+    pool,
+)
 
 
 @pytest.fixture
@@ -56,3 +66,47 @@ def test_no_dropout_inside_a_frozen_encoder_in_train_mode(encoder):
     careless = FrozenEncoderClassifier(encoder, ClassifierHead(16, dropout=0.0), encoder_dropout=True).train()
     assert not torch.equal(careless(IDS, MASK), careless(IDS, MASK))
     assert torch.equal(careless.eval()(IDS, MASK), careless(IDS, MASK))
+
+
+@pytest.fixture
+def several(encoder) -> EncoderWithHeads:
+    torch.manual_seed(1)
+    return EncoderWithHeads(
+        encoder, pairs=TextHead(16, 3), tags=TagHead(16, 4), answers=AnswerHead(16, 2)
+    ).eval()
+
+
+@pytest.mark.parametrize("task, shape", [("pairs", (2, 3)), ("tags", (2, 4, 4)), ("answers", (2, 2, 4))])
+def test_each_head_has_the_choice_last_and_sees_no_padding(several, task, shape):
+    together = several(IDS, MASK, task)
+    assert together.shape == shape
+    alone = several(IDS[1:, :3], MASK[1:, :3], task)[0]
+    row = together[1] if task == "pairs" else together[1, :3] if task == "tags" else together[1, :, :3]
+    assert torch.allclose(row, alone, atol=1e-5)
+    if task == "answers":
+        assert (together.softmax(-1)[1, :, 3] == 0).all()
+
+
+def test_segments_reach_the_encoder(several):
+    types = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 0]])
+    assert not torch.allclose(
+        several(IDS, MASK, "pairs"), several(IDS, MASK, "pairs", token_type_ids=types), atol=1e-4
+    )
+
+
+def test_heads_learn_side_by_side_and_one_alone_needs_no_name(several, encoder):
+    inputs = {"input_ids": IDS.repeat(8, 1), "attention_mask": MASK.repeat(8, 1)}
+    labels = {
+        "pairs": torch.tensor([0, 2] * 8),
+        "tags": [[IGNORED, 1, 2, 3], [IGNORED, 3, 0, IGNORED]] * 8,
+        "answers": torch.tensor([[1, 2], [2, 2]] * 8),
+    }
+    before = {name: p.clone() for name, p in several.named_parameters()}
+    tasks = [Task(Examples(inputs, given), name=name) for name, given in labels.items()]
+    history = fit(several, tasks, epochs=6, learning_rate=3e-3)
+    assert history.train_loss[-1] < 0.7 * history.train_loss[0]
+    still = {name for name, p in several.named_parameters() if torch.equal(p, before[name])}
+    assert still == {"encoder.pooler.dense.weight", "encoder.pooler.dense.bias"}  # no head reads it
+    one = EncoderWithHeads(encoder, kind=TextHead(16, 3))
+    fit(one, Examples(inputs, labels["pairs"]), epochs=1)
+    assert predict(one, Examples(inputs, labels["pairs"])).shape == (16, 3)

@@ -17,14 +17,13 @@ from course_utils.models.language_model import (
     LanguageModel,
     LSTMCell,
     encode_sentences,
-    log_odds,
     log_probabilities,
     perplexity,
-    sampled_loss,
     text_batches,
-    train_language_model,
 )
 from course_utils.text import EncodedText, Vocabulary
+from course_utils.training import linear_fall
+from course_utils.training.language_models import log_odds, sampled_loss, train_language_model
 
 WORDS = 7
 sentences = st.lists(st.lists(st.integers(1, WORDS - 1), max_size=8), min_size=1, max_size=8)
@@ -276,6 +275,23 @@ def test_training_carries_the_state_from_chunk_to_chunk(monkeypatch):
         assert all(
             torch.equal(a, b) and not b.requires_grad for a, b in zip(before, given_state, strict=True)
         )
+
+
+def test_the_rate_follows_its_schedule_and_the_gradient_is_clipped(monkeypatch):
+    rates, norms, step = [], [], torch.optim.AdamW.step
+
+    def spy(self, *arguments, **named):
+        rates.append(self.param_groups[0]["lr"])
+        weights = [p.grad.flatten() for group in self.param_groups for p in group["params"]]
+        norms.append(float(torch.cat(weights).norm()))
+        return step(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    model = LanguageModel(WORDS, units=4)
+    model.embedding.weight.data.mul_(100)  # so that gradients are long
+    train_language_model(model, np.arange(41) % WORDS, rows=2, length=5, rate=0.4, epochs=2)
+    np.testing.assert_allclose(rates, [0.4 * linear_fall(i, 8) for i in range(8)])
+    assert rates[-1] < rates[0] and max(norms) <= 1.001 and max(norms) > 0.99
 
 
 # ---- a softmax over some of the words

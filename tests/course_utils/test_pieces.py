@@ -14,8 +14,8 @@ from tokenizers.models import WordPiece
 
 from course_utils.assets import resolve
 from course_utils.datasets import load_corpus, load_language, load_sms, suffix_language
-from course_utils.models.bert import train_tokenizer
 from course_utils.text.pieces import basic_tokens, is_punctuation, learn_pieces, tokenize, word_pieces
+from course_utils.training.pretraining import train_tokenizer
 
 BERT = Tokenizer.from_file(str(resolve("minilm", profile="ci").path("tokenizer.json")))
 BERT.no_truncation()

@@ -18,8 +18,22 @@ from torch import nn
 
 from course_utils import training
 from course_utils.features import load_encoder
-from course_utils.models.heads import ClassifierHead
-from course_utils.training import Examples, balanced_weights, epoch_batches, fit, predict, weighted_loss
+from course_utils.session import accelerator, start
+from course_utils.training import (
+    IGNORED,
+    Examples,
+    Task,
+    balanced_weights,
+    epoch_batches,
+    epoch_steps,
+    fit,
+    layer_rates,
+    loop,
+    predict,
+    warm_up,
+    weighted_loss,
+)
+from course_utils.training.heads import ClassifierHead
 
 
 def blobs(n: int = 200, seed: int = 0) -> Examples:
@@ -185,7 +199,7 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     first, second = head(), head(seed=9)
     before = fit(first, blobs(), blobs(50), epochs=3, checkpoint=tmp_path)
-    monkeypatch.setattr(training, "train_epoch", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(loop, "train_epoch", lambda *a, **k: pytest.fail("trained again"))
     after = fit(second, blobs(), blobs(50), epochs=3, checkpoint=tmp_path)
     assert after == before
     assert torch.equal(state(first), state(second))
@@ -195,11 +209,11 @@ WORKER = """
 import sys, torch
 from test_training import blobs, head, state
 from course_utils import training
-from course_utils.features import load_encoder
+from course_utils.training import loop
 if sys.argv[3] == "slow":   # give the killer time: the checkpoint of each epoch is written before the next begins
     import time
-    original = training.train_epoch
-    training.train_epoch = lambda *a, **k: (time.sleep(.3), original(*a, **k))[1]
+    original = loop.train_epoch
+    loop.train_epoch = lambda *a, **k: (time.sleep(.3), original(*a, **k))[1]
 model = head(dropout=float(sys.argv[4]))
 training.fit(model, blobs(), blobs(50, seed=1), epochs=6, batch_size=16, checkpoint=sys.argv[2] or None)
 torch.save(state(model), sys.argv[1])
@@ -210,7 +224,7 @@ def worker(out: Path, checkpoint: Path | str = "", pace: str = "fast", dropout: 
     script = out.parent / "worker.py"
     script.write_text(WORKER)
     command = [sys.executable, *launch, str(script), str(out), str(checkpoint), pace, str(dropout)]
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(training.__file__).parents[1])])
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(training.__file__).parents[2])])
     return subprocess.Popen(
         command,
         env={**os.environ, "PYTHONPATH": paths},
@@ -235,7 +249,7 @@ def test_resumes_after_kill_9_with_the_same_final_weights(tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    with training.safe_open(file, framework="pt") as stored:
+    with loop.safe_open(file, framework="pt") as stored:
         epochs_done = len(json.loads(stored.metadata()["history"])["train_loss"])
     assert 1 <= epochs_done < 6
     assert not resumed.exists()
@@ -266,3 +280,421 @@ def test_messages_are_cut_where_they_should_be():
     inputs, labels = ragged.batch([0, 1], torch.device("cpu"))
     assert all(torch.equal(inputs[name], padded.inputs[name]) for name in inputs)
     assert labels.tolist() == [1, 0]
+
+
+# ---- tags, answers, pairs, several tasks
+
+
+class Reader(nn.Module):
+    """The smallest model with four heads: embeddings of tokens, and one layer for each kind of question."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.embedding = nn.Embedding(50, 16)
+        self.heads = nn.ModuleDict(
+            {"classes": nn.Linear(16, 2), "tags": nn.Linear(16, 3), "answers": nn.Linear(16, 2, bias=False)}
+        )
+
+    def forward(self, input_ids, attention_mask, task):
+        states = self.embedding(input_ids)
+        if task == "classes":
+            return self.heads[task](states.masked_fill(attention_mask[..., None] == 0, -torch.inf).amax(1))
+        scores = self.heads[task](states)
+        if task == "tags":
+            return scores
+        return scores.transpose(1, 2).masked_fill(attention_mask[:, None] == 0, -torch.inf)
+
+
+def reading(kind: str, n: int = 96, seed: int = 0) -> Examples:
+    """Texts of 4 to 11 ids: is there one above 45? which are above 27? where are the largest and the smallest?"""
+    draw = np.random.default_rng(seed)
+    rows = [draw.permutation(np.arange(5, 50))[: draw.integers(4, 12)].tolist() for _ in range(n)]
+    labels = {
+        "classes": [int(max(row) > 45) for row in rows],
+        "tags": [[IGNORED, *(int(i > 27) + int(i > 40) for i in row[1:])] for row in rows],
+        "answers": [[int(np.argmax(row)), int(np.argmin(row))] for row in rows],
+    }[kind]
+    return Examples({"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}, labels)
+
+
+KINDS = ("classes", "tags", "answers")
+
+
+def tasks() -> list[Task]:
+    return [Task(reading(kind), reading(kind, 48, 1), kind) for kind in KINDS]
+
+
+def test_classes_tags_and_answers_are_learned_together():
+    model = Reader()
+    history = fit(model, tasks(), epochs=15, batch_size=8, learning_rate=3e-2, schedule=warm_up)
+    assert history.train_loss[-1] < 0.6 * history.train_loss[0]
+    assert len(history.validation_loss) == 15
+    for kind, shape in (("classes", (96, 2)), ("tags", (96, 11, 3)), ("answers", (96, 2, 11))):
+        data = reading(kind)
+        answers = predict(model, data, batch_size=7, task=kind)
+        assert answers.shape == shape
+        asked = data.labels != IGNORED
+        assert (answers.argmax(-1)[asked] == data.labels.numpy()[asked]).mean() > 0.8, kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_changes_no_loss_and_ignored_places_change_nothing(kind):
+    model, data = Reader().eval(), reading(kind, 20)
+    width = int(data.lengths().max()) + 4
+    rows = [[*row, *[9] * (width - len(row))] for row in data.inputs["input_ids"]]
+    mask = [[*row, *[0] * (width - len(row))] for row in data.inputs["attention_mask"]]
+    labels = data.labels.tolist()
+    if kind == "tags":
+        labels = [row[:n] for row, n in zip(labels, data.lengths(), strict=True)]
+    padded = Examples({"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(mask)}, labels)
+    losses = [training.evaluate(model, e, None, accelerator(), 7, task=kind) for e in (data, padded)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    answers, same = (predict(model, e, task=kind).max(-1)[..., :2] for e in (data, padded))
+    np.testing.assert_allclose(answers, same, atol=1e-5)
+
+
+def test_what_is_ignored_has_neither_loss_nor_gradient():
+    scores, labels = torch.randn(2, 5, 3, requires_grad=True), torch.randint(3, (2, 5))
+    labels[:, 3:] = IGNORED
+    loss, weight = weighted_loss(scores, labels)
+    loss.backward()
+    assert weight == 6 and not scores.grad[:, 3:].any() and scores.grad[:, :3].all()
+    shorter, same = weighted_loss(scores[:, :3], labels[:, :3])
+    assert torch.allclose(loss, shorter) and weight == same
+    nothing, none = weighted_loss(scores, torch.full((2, 5), IGNORED), torch.ones(3))
+    assert nothing == none == 0
+
+
+def test_logits_and_log_probabilities_have_the_same_loss():
+    scores, labels = torch.randn(7, 3), torch.randint(3, (7,))
+    for weights in (None, torch.tensor([1.0, 2.0, 5.0])):
+        one, two = (
+            weighted_loss(scores, labels, weights),
+            weighted_loss(scores.log_softmax(-1), labels, weights),
+        )
+        assert torch.allclose(torch.stack(one), torch.stack(two), atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.6, 4.0])])
+def test_pieces_of_a_batch_give_the_step_of_the_whole(weights):
+    ends = []
+    for pieces in (1, 3, 50):
+        model = head(dropout=0.0)
+        how = {"epochs": 2, "batch_size": 14, "accumulate": pieces, "class_weights": weights}
+        fit(model, blobs(), blobs(50, seed=1), **how)
+        ends.append(state(model))
+    assert torch.allclose(ends[0], ends[1], atol=2e-5) and torch.allclose(ends[0], ends[2], atol=2e-5)
+    ends = []
+    for pieces in (1, 4):
+        model = Reader()
+        fit(model, tasks(), epochs=1, batch_size=12, accumulate=pieces)
+        ends.append(state(model))
+    assert torch.allclose(*ends, atol=2e-5)
+
+
+def test_a_step_takes_a_batch_of_every_task_and_small_tasks_are_spread_over_the_epoch():
+    large, small = Task(reading("classes", 60), name="classes"), Task(reading("tags", 20), name="tags")
+    steps = epoch_steps([large, small], 10, 0)
+    assert [len(step) for step in steps] == [2, 1, 1, 2, 1, 1]
+    for task in (large, small):
+        seen = [i for step in steps for mine, batch in step if mine is task for i in batch]
+        assert sorted(seen) == list(range(len(task.train)))
+
+
+def test_a_tasks_share_is_its_part_of_the_loss_and_of_the_gradient():
+    """Twice the share: twice as much in the loss, and before the optimiser twice the gradient."""
+    model, gradients, losses = Reader(), [], []
+    for share in (1.0, 2.0):
+        model.zero_grad()
+        step = [[(Task(reading("tags"), name="tags", share=share), list(range(32)))]]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "take_step", lambda *a: None)
+            losses.append(loop.train_epoch(model, step, [1.0], None, accelerator()))
+        gradients.append(model.embedding.weight.grad.clone())
+    assert losses[1] == pytest.approx(2 * losses[0]) and torch.allclose(gradients[1], 2 * gradients[0])
+    alone = Reader()
+    before = alone.heads["tags"].weight.clone()
+    both = tasks()
+    both[1].share = 0.0
+    fit(alone, both, epochs=1, decay=0.0)
+    assert torch.equal(alone.heads["tags"].weight, before)
+
+
+def test_layers_move_by_their_rate_and_norms_and_biases_do_not_decay():
+    model = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 2))
+    before = [p.clone() for p in model.parameters()]
+    groups = layer_rates([[*model[0].parameters()], [*model[1:].parameters()]], 1e-2, 1e6)
+    fit(Named(model), blobs(), epochs=1, groups=groups)
+    moved = [(p - old).abs().max() for p, old in zip(model.parameters(), before, strict=True)]
+    assert max(moved[:2]) < 1e-6 and min(moved[2:]) > 1e-3
+    decays = {
+        id(p): group["weight_decay"]
+        for group in loop.adamw(groups, decay=0.1).param_groups
+        for p in group["params"]
+    }
+    assert [decays[id(p)] for p in model.parameters()] == [0.1, 0, 0, 0, 0.1, 0]
+
+
+class Named(nn.Module):
+    """A model of features, under the name that the examples have."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features):
+        return self.model(features)
+
+
+def test_every_trainable_parameter_gets_a_gradient_from_its_task():
+    model = Reader()
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    fit(model, tasks(), epochs=1)
+    assert not [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+
+
+# ---- order, validation, clipping, dropout
+
+
+def orders(**how) -> list[list[list[int]]]:
+    """The batches of each epoch of a run."""
+    seen: list[list[list[int]]] = []
+
+    def spy(model, steps, *rest):
+        seen.append([batch for step in steps for _, batch in step])
+        return 1.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_epoch", spy)
+        fit(head(), blobs(), blobs(50), **how)
+    return seen
+
+
+def test_examples_are_shuffled_and_anew_in_each_epoch():
+    first, second, third = orders(epochs=3)
+    flat = [i for batch in first for i in batch]
+    assert sorted(flat) == list(range(200)) and flat != sorted(flat)
+    assert np.mean(np.abs(np.diff(flat))) > 30  # neighbours come from everywhere
+    assert first != second != third != first
+    assert orders(epochs=1, seed=1)[0] != first
+
+
+def test_the_validation_loss_is_weighted_as_the_training_loss_is():
+    weights, model, validation = torch.tensor([0.6, 4.0]), head(), blobs(50, seed=1)
+    history = fit(model, blobs(), validation, epochs=1, class_weights=weights)
+    with torch.no_grad():
+        scores = model(**validation.inputs)
+    expected = nn.functional.nll_loss(scores, validation.labels, weights)
+    assert history.validation_loss[0] == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_a_long_gradient_is_shortened_to_the_norm_asked_for(monkeypatch):
+    norms, step = [], torch.optim.AdamW.step
+
+    def spy(self, *arguments, **named):
+        gradients = [
+            p.grad.flatten() for group in self.param_groups for p in group["params"] if p.grad is not None
+        ]
+        norms.append(float(torch.cat(gradients).norm()))
+        return step(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    for clip in (0.01, 1e9):
+        fit(head(), blobs(), blobs(50), epochs=1, clip=clip)
+    assert max(norms[:7]) == pytest.approx(0.01, rel=1e-3) and min(norms[7:]) > 0.01
+    norms.clear()
+    far = Examples({"features": 1000 * blobs().inputs["features"]}, blobs().labels)
+    fit(head(), far, far, epochs=1)
+    assert max(norms) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_predictions_have_dropout_off():
+    model, data = head(dropout=0.5).train(), blobs(50)
+    first = predict(model, data)
+    assert np.array_equal(first, predict(model.train(), data)) and not model.training
+    with torch.no_grad():
+        np.testing.assert_allclose(first, model.eval()(**data.inputs).exp(), atol=1e-6)
+
+
+def test_a_score_decides_where_there_is_one_and_the_last_epoch_where_nothing_is_told():
+    scores = iter([0.1, 0.9, 0.3])
+    kept: list[torch.Tensor] = []
+
+    def score(model):
+        assert not model.training
+        kept.append(state(model))
+        return next(scores)
+
+    model = head()
+    history = fit(model, blobs(), blobs(50, seed=1), epochs=3, score=score)
+    assert history.best_epoch == 1 and torch.equal(state(model), kept[1])
+    history = fit(model, blobs(), epochs=3)
+    assert history.best_epoch == 2 and not history.validation_loss
+
+
+def test_who_stops_a_run_finds_the_model_in_eval_mode():
+    model = head()
+
+    def stop(epoch):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model.train(), blobs(), blobs(50), epochs=1, before_epoch=stop)
+    assert not model.training
+
+
+# ---- precision
+
+
+def test_one_kernel_trains_in_one_precision_after_another(monkeypatch, capsys):
+    ends = []
+    for precision in ("fp32", "bf16", None):
+        model = head(dropout=0.0)
+        history = fit(model, blobs(), blobs(50, seed=1), epochs=2, precision=precision)
+        assert np.isfinite(history.train_loss).all() and model.hidden.weight.dtype == torch.float32
+        ends.append(state(model))
+        start("ci")
+    assert torch.equal(ends[0], ends[2]) and not torch.equal(ends[0], ends[1])
+    assert torch.allclose(ends[0], ends[1], atol=0.02)
+    with pytest.raises(ValueError, match="fp32, bf16, fp16"):
+        fit(head(), blobs(), epochs=1, precision="fp8")
+    with pytest.raises(ValueError, match="fp16 needs a GPU"):
+        fit(head(), blobs(), epochs=1, precision="fp16")
+
+
+# ---- resuming
+
+
+HALF = torch.tensor([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "other, told",
+    [
+        ({"epochs": 3}, "epochs"),
+        ({"learning_rate": 1e-2}, "rates"),
+        ({"class_weights": HALF}, "class weights"),
+        ({"schedule": warm_up}, "schedule"),
+        ({"batch_size": 16}, "batch_size"),
+        ({"clip": 2.0}, "clip"),
+        ({"train": Examples(blobs().inputs, 1 - blobs().labels)}, "examples"),
+        ({"train": Examples(blobs(seed=5).inputs, blobs().labels)}, "examples"),
+        ({"validation": blobs(50, seed=2)}, "examples"),
+    ],
+)
+def test_a_finished_run_is_not_taken_for_another(tmp_path, other, told):
+    settings = {"train": blobs(), "validation": blobs(50), "epochs": 2, "checkpoint": tmp_path}
+    fit(head(), **settings)
+    with pytest.raises(ValueError, match=rf"another run: .*{told}.* differ"):
+        fit(head(), **settings | other)
+
+
+def test_another_frozen_encoder_and_a_foreign_file_are_refused(tmp_path):
+    model = head()
+    model.hidden.requires_grad_(False)
+    fit(model, blobs(), blobs(50), epochs=1, checkpoint=tmp_path)
+    with torch.no_grad():
+        model.hidden.weight.add_(1)
+    with pytest.raises(ValueError, match="frozen weights"):
+        fit(model, blobs(), blobs(50), epochs=1, checkpoint=tmp_path)
+    loop.save_file({"weight": torch.ones(2)}, tmp_path / "checkpoint.safetensors")
+    with pytest.raises(ValueError, match="not written by this loop"):
+        fit(model, blobs(), blobs(50), epochs=1, checkpoint=tmp_path)
+
+
+def test_a_run_that_thaws_its_layers_goes_on_where_it_was_stopped(tmp_path):
+    """Layers that have not learned yet have no state to store."""
+
+    def run(stop: int | None = None, checkpoint: Path | None = None) -> torch.Tensor:
+        model = head()
+        groups = [[*model.hidden.parameters()], [*model.output.parameters()]]
+
+        def hook(epoch):
+            if epoch == stop:
+                raise KeyboardInterrupt
+            for p in groups[0]:
+                p.requires_grad_(epoch > 1)
+
+        how = {"groups": layer_rates(groups, 1e-2), "schedule": warm_up, "before_epoch": hook}
+        fit(model, blobs(), blobs(50, seed=1), epochs=4, checkpoint=checkpoint, **how)
+        return state(model)
+
+    straight = run()
+    for stop in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            run(stop, tmp_path / str(stop))
+        assert torch.equal(run(checkpoint=tmp_path / str(stop)), straight)
+
+
+# ---- what cannot be trained on
+
+
+@pytest.mark.parametrize(
+    "labels, error, told",
+    [
+        (["ham", "spam", "ham", "ham"], TypeError, "Number the classes from 0"),
+        ([0.0, float("nan"), 1.0, 1.0], TypeError, "missing"),
+        ([0, -1, 1, 1], ValueError, "A label is -1"),
+        ([[0, 1], [1], [0, 0, 1], [1]], ValueError, "as many tags as it has tokens"),
+    ],
+)
+def test_labels_that_name_no_class(labels, error, told):
+    ids = [[1, 2, 3], [4], [5, 6, 7], [8]]
+    with pytest.raises(error, match=told):
+        Examples({"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}, labels)
+
+
+@pytest.mark.parametrize(
+    "how, told",
+    [
+        ({"epochs": 0}, "epochs=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": -3}, "batch_size=-3"),
+        ({"accumulate": 0}, "accumulate=0"),
+        ({"class_weights": torch.ones(3)}, "3 class weights for 2 classes"),
+        ({"class_weights": torch.tensor([0.0, 1.0])}, "above 0"),
+        ({"class_weights": torch.tensor([1.0, -1.0])}, "above 0"),
+        ({"class_weights": torch.tensor([1.0, float("nan")])}, "above 0"),
+    ],
+)
+def test_settings_that_make_no_sense(how, told):
+    with pytest.raises(ValueError, match=told):
+        fit(head(), blobs(), blobs(50), **{"epochs": 1} | how)
+
+
+def test_models_that_answer_something_else():
+    with pytest.raises(ValueError, match="probabilities"):
+        fit(Answering(lambda x: x.softmax(-1)), blobs(), epochs=1)
+    with pytest.raises(ValueError, match="choice must be the last"):
+        fit(Answering(lambda x: x[:, None]), blobs(), epochs=1)
+    with pytest.raises(ValueError, match=r"a label 1, and the model chooses among 1"):
+        fit(Answering(lambda x: x[:, :1]), blobs(), epochs=1)
+    with pytest.raises(ValueError, match="nothing is asked"):
+        nothing = Examples(blobs().inputs, torch.full((200,), IGNORED))
+        fit(head(), nothing, epochs=1)
+
+
+class Answering(Named):
+    """A layer, and something done to its scores."""
+
+    def __init__(self, change) -> None:
+        super().__init__(nn.Linear(8, 2))
+        self.change = change
+
+    def forward(self, features):
+        return self.change(super().forward(features))
+
+
+def test_pairs_keep_their_token_types_and_padding_is_the_tokenizers():
+    tokenizer = load_encoder("minilm").tokenizer
+    pairs = [("is it late?", "it is"), ("where", "it is far away from here")]
+    data = Examples.from_texts(pairs, [1, 0], tokenizer, max_length=20)
+    inputs, _ = data.batch([0, 1], torch.device("cpu"))
+    assert set(inputs) == {"input_ids", "attention_mask", "token_type_ids"}
+    for types, ids in zip(data.inputs["token_type_ids"], data.inputs["input_ids"], strict=True):
+        assert types == [0] * (ids.index(102) + 1) + [1] * (len(ids) - ids.index(102) - 1)
+    other = Examples({"input_ids": [[1], [2, 3, 4]], "attention_mask": [[1], [1, 1, 1]]}, [0, 1], padding=7)
+    inputs, _ = other.batch([0, 1], torch.device("cpu"))
+    assert inputs["input_ids"].tolist() == [[1, 7, 7], [2, 3, 4]]
+    assert inputs["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from course_utils.assets import resolve
-from course_utils.models.language_model import END
+from course_utils.models.language_model import END, transfer_vocabulary
 from course_utils.models.transformer import (
     GPT,
     DecoderBlock,
@@ -22,16 +22,14 @@ from course_utils.models.transformer import (
     MultiHeadAttention,
     attention,
     attention_maps,
-    fine_tune,
-    judge,
     load_bert,
     log_probabilities,
     sample,
     sinusoids,
     task_input,
-    train_gpt,
-    transfer_words,
 )
+from course_utils.training import IGNORED, Examples, Task, fit, predict, warm_up, weighted_loss
+from course_utils.training.language_models import train_language_model
 
 SIZES = {"words": 30, "units": 16, "layers": 3, "heads": 4, "hidden": 24, "positions": 12}
 
@@ -277,7 +275,7 @@ def test_every_parameter_gets_a_gradient(kind, gpt):
         model, out = gpt, gpt(ids)
     else:
         model = GPTClassifier(gpt)
-        out = model(ids, torch.tensor([12]))[0]
+        out = model(ids, torch.ones_like(ids))
     (out * torch.randn(out.shape)).sum().backward()
     still = [
         name for name, p in model.named_parameters()
@@ -294,7 +292,9 @@ def test_training_lowers_the_loss_and_is_repeatable():
     def run():
         torch.manual_seed(0)
         model = GPT(words=9, units=16, layers=1, heads=2, positions=16, dropout=0.1)
-        return model, train_gpt(model, toy_text(), rows=8, length=12, rate=1e-2)
+        return model, train_language_model(
+            model, toy_text(), rows=8, length=12, rate=1e-2, schedule=warm_up, betas=(0.9, 0.98)
+        )
 
     (model, losses), (_, again) = run(), run()
     assert losses == again and np.mean(losses[-5:]) < 0.2 < losses[0]
@@ -305,9 +305,8 @@ def test_training_lowers_the_loss_and_is_repeatable():
 
 def test_the_callback_sees_every_loss(gpt):
     seen = []
-    assert (
-        train_gpt(gpt, toy_text(600), rows=4, length=10, after_step=seen.append) == seen and len(seen) == 15
-    )
+    losses = train_language_model(gpt, toy_text(600), rows=4, length=10, after_step=seen.append)
+    assert losses == seen and len(seen) == 15
 
 
 def test_log_probabilities_cover_every_token_once(gpt):
@@ -330,8 +329,8 @@ def test_sampling_stops_at_the_end_never_draws_what_is_forbidden_and_goes_beyond
         == sample(gpt, [3], 40, never=[END, 1], seed=0)
         != sample(gpt, [3], 40, never=[END, 1], seed=1)
     )
-    gpt.words.weight.data.zero_()
-    gpt.words.weight.data[END] = 100 * gpt.norm(torch.randn(1, 16)).squeeze(0)
+    gpt.embedding.weight.data.zero_()
+    gpt.embedding.weight.data[END] = 100 * gpt.norm(torch.randn(1, 16)).squeeze(0)
     assert len(sample(gpt, [3], 40, never=range(1, 30))) == 2
 
 
@@ -347,30 +346,31 @@ def test_task_inputs_hold_start_delimiter_and_extract():
 
 def test_known_words_keep_their_rows(gpt):
     old = [f"w{i}" for i in range(30)]
-    before = gpt.words.weight.detach().clone()
-    new = transfer_words(gpt, old, ["w7", "strange", "w0"])
-    table = new.words.weight.detach()
+    before = gpt.embedding.weight.detach().clone()
+    new = transfer_vocabulary(gpt, old, ["w7", "strange", "w0"], more=3)
+    table = new.embedding.weight.detach()
     assert table.shape == (6, 16) and torch.equal(table[0], before[7]) and torch.equal(table[2], before[0])
     assert torch.allclose(table[1], before.mean(0))
-    assert new.words.weight.requires_grad
-    new.words.weight.data.zero_()
+    assert new.embedding.weight.requires_grad
+    new.embedding.weight.data.zero_()
     new.positions.weight.data.zero_()
-    assert torch.equal(gpt.words.weight, before) and gpt.positions.weight.any()
+    assert torch.equal(gpt.embedding.weight, before) and gpt.positions.weight.any()
     with pytest.raises(ValueError, match="30 words, and the list of old ones 29"):
-        transfer_words(gpt, old[:-1], ["w7"])
+        transfer_vocabulary(gpt, old[:-1], ["w7"])
 
 
 def test_the_classifier_reads_the_last_token_and_no_padding(gpt):
     model = GPTClassifier(gpt).eval()
     ids = torch.tensor([[5, 6, 7, 9]])
-    alone = model(ids, torch.tensor([4]))[0]
-    padded = model(F.pad(ids, (0, 3), value=2), torch.tensor([4]))[0]
+    alone = model(ids, torch.ones_like(ids))
+    padded = model(F.pad(ids, (0, 3), value=2), F.pad(torch.ones_like(ids), (0, 3)))
     assert torch.allclose(alone, padded, atol=1e-6)
-    assert torch.allclose(alone, model.head(gpt.states(ids)[:, -1]), atol=1e-6)
+    assert torch.allclose(alone, model.head(gpt.read(ids)[0][:, -1]), atol=1e-6)
+    assert torch.equal(model(ids, torch.ones_like(ids), "words"), gpt(ids))
     assert model.gpt is not gpt  # fine-tuning must not move the model that it starts from
 
 
-def task(n=96):
+def texts_and_labels(n=96):
     """Does the text hold a 5?"""
     rng = np.random.default_rng(0)
     texts = [rng.integers(6, 20, size=rng.integers(2, 7)).tolist() for _ in range(n)]
@@ -381,47 +381,68 @@ def task(n=96):
     return [task_input(27, text) for text in texts], labels
 
 
+def examples(texts, labels):
+    return Examples({"input_ids": texts, "attention_mask": [[1] * len(text) for text in texts]}, labels)
+
+
+def tasks(texts, labels, auxiliary, weights=None):
+    """Equation 5 of Radford et al. (2018): the class, and beside it the next word at each place."""
+    words = examples(texts, [[*text[1:], IGNORED] for text in texts])
+    both = [Task(examples(texts, labels), name="classes", class_weights=weights)]
+    return both + ([Task(words, name="words", share=auxiliary)] if auxiliary else [])
+
+
+def fine_tune(model, texts, labels, auxiliary=0.5, weights=None, rate=5e-3, **how):
+    how = {"learning_rate": rate, "schedule": warm_up, "betas": (0.9, 0.98), "by_length": False} | how
+    return fit(model, tasks(texts, labels, auxiliary, weights), **how)
+
+
 @pytest.mark.parametrize("auxiliary", [0.0, 0.5])
 def test_fine_tuning_learns_a_task(gpt, auxiliary):
-    texts, labels = task()
-    model, before = GPTClassifier(gpt), gpt.words.weight.detach().clone()
-    losses = fine_tune(model, texts, labels, epochs=12, rate=1e-2, batch_size=8, auxiliary=auxiliary)
-    assert np.mean(losses[-5:]) < 0.3 < losses[0] and not model.training
-    assert (judge(model, texts).argmax(1) == labels.numpy()).mean() > 0.9
-    assert torch.equal(gpt.words.weight, before)
+    texts, labels = texts_and_labels()
+    model, before = GPTClassifier(gpt), gpt.embedding.weight.detach().clone()
+    history = fine_tune(model, texts, labels, auxiliary, epochs=12, rate=1e-2, batch_size=8)
+    assert history.train_loss[-1] < history.train_loss[0] - 0.3 and not model.training
+    assert (predict(model, examples(texts, labels)).argmax(1) == labels.numpy()).mean() > 0.9
+    assert torch.equal(gpt.embedding.weight, before)
 
 
 def test_the_auxiliary_loss_teaches_the_words(gpt):
-    texts, labels = task(32)
+    texts, labels = texts_and_labels(32)
     flat = np.concatenate(texts)
-    found = {}
+    ends = {}
     for auxiliary in (0.0, 0.5):
         model = GPTClassifier(gpt)
-        fine_tune(model, texts, labels, epochs=4, rate=5e-3, auxiliary=auxiliary)
-        found[auxiliary] = log_probabilities(model.gpt, flat, length=8).mean()
-    assert found[0.5] > found[0.0] + 0.2
+        fine_tune(model, texts, labels, auxiliary, epochs=4, batch_size=16)
+        ends[auxiliary] = log_probabilities(model.gpt, flat, length=8).mean()
+    assert ends[0.5] > ends[0.0] + 0.2
 
 
-def test_judging_keeps_the_order_of_the_texts(gpt):
-    model, (texts, _) = GPTClassifier(gpt), task(20)
-    together = judge(model, texts, batch_size=6)
+def test_the_auxiliary_loss_counts_no_padding(gpt):
+    """A short text beside a long one asks as many words as alone."""
+    words = tasks([[1, 2, 3], [4, 5, 6, 7, 8, 9, 10]], torch.tensor([0, 1]), 0.5)[1].train
+    model = GPTClassifier(gpt).eval()
+    sums = []
+    for rows in ([0, 1], [0], [1]):
+        inputs, labels = words.batch(rows, torch.device("cpu"))
+        sums.append(torch.stack(weighted_loss(model(**inputs, task="words"), labels)))
+    assert sums[0][1] == 2 + 6
+    assert torch.allclose(sums[0], sums[1] + sums[2], atol=1e-4)
+
+
+def test_predictions_keep_the_order_of_the_texts(gpt):
+    model, (texts, labels) = GPTClassifier(gpt), texts_and_labels(20)
+    together = predict(model, examples(texts, labels), batch_size=6)
     assert np.allclose(together.sum(1), 1, atol=1e-5)
     for text, row in zip(texts, together, strict=True):
-        assert np.allclose(judge(model, [text])[0], row, atol=1e-5)
+        assert np.allclose(predict(model, examples([text], [0]))[0], row, atol=1e-5)
 
 
 def test_class_weights_change_what_is_learned(gpt):
-    texts, labels = task(32)
+    texts, labels = texts_and_labels(32)
     ends = []
     for weights in (torch.tensor([1.0, 1e-6]), torch.tensor([1e-6, 1.0])):
         model = GPTClassifier(gpt)
-        fine_tune(model, texts, labels, epochs=3, rate=5e-3, auxiliary=0, class_weights=weights)
-        ends.append(judge(model, texts)[:, 1].mean())
+        fine_tune(model, texts, labels, 0, weights, epochs=3, batch_size=16)
+        ends.append(predict(model, examples(texts, labels))[:, 1].mean())
     assert ends[0] < 0.4 < 0.6 < ends[1]
-
-
-def test_texts_and_labels_must_fit_together(gpt):
-    with pytest.raises(ValueError, match="1 texts, 2 labels"):
-        fine_tune(GPTClassifier(gpt), [[1]], torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="0 texts"):
-        fine_tune(GPTClassifier(gpt), [], torch.tensor([]))

@@ -1,7 +1,5 @@
 """ULMFiT: rows that move with their words, pooling without padding, a rate for each layer, layers that thaw in order."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -11,29 +9,22 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_utils import training
-from course_utils.models import ulmfit
 from course_utils.models.language_model import (
+    SPECIAL,
     LanguageModel,
     encode_sentences,
     log_probabilities,
     perplexity,
-)
-from course_utils.models.ulmfit import (
-    TextClassifier,
-    concat_pool,
-    discriminative_rates,
-    fine_tune_classifier,
-    fine_tune_language_model,
-    grouped_adam,
-    last_state,
-    layer_groups,
-    read_by_length,
-    slanted_triangular,
     transfer_vocabulary,
-    unfreeze,
 )
+from course_utils.models.pooling import last_state
+from course_utils.models.ulmfit import TextClassifier, concat_pool, layer_groups
 from course_utils.text import Vocabulary
+from course_utils.training import Examples, balanced_weights, layer_rates, loop, slanted_triangular
+from course_utils.training.language_models import train_language_model
+from course_utils.training.schedules import thawed, unfreeze
 
+BETAS = (0.7, 0.99)
 OLD = Vocabulary([["the", "cat", "sat", "on", "a", "mat"]])
 NEW = Vocabulary([["txt", "the", "u", "mat", "cat", "win"]])
 UNITS = 8
@@ -57,6 +48,27 @@ def examples(n=24, seed=0):
     return texts, torch.tensor(labels).long()
 
 
+def moved(model, new=NEW):
+    return transfer_vocabulary(model, SPECIAL + OLD.words, SPECIAL + new.words)
+
+
+def fine_tune(model, texts, labels, *, rate=2e-2, factor=2.6, gradual=True, **how):
+    """Stage 3 as lecture 05 calls it."""
+    groups = layer_groups(model)
+    hook = lambda epoch: unfreeze(groups, thawed(epoch, len(groups)) if gradual else len(groups))  # noqa: E731
+    data = Examples({"input_ids": texts, "attention_mask": [[1] * len(text) for text in texts]}, labels)
+    settings = {"epochs": 3, "schedule": slanted_triangular, "batch_size": 16, "class_weights": None}
+    settings |= {
+        "groups": layer_rates(groups, rate, factor),
+        "before_epoch": hook,
+        "betas": BETAS,
+        "decay": 0.0,
+    }
+    if "class_weights" not in how:
+        settings["class_weights"] = balanced_weights(labels)
+    return training.fit(model, data, by_length=False, **settings | how)
+
+
 def weights(model):
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
@@ -66,41 +78,41 @@ def weights(model):
 
 def test_known_words_keep_row_and_bias_and_new_ones_get_the_mean():
     model = language_model()
-    moved = transfer_vocabulary(model, OLD, NEW)
+    adapted = moved(model)
     table, bias = model.embedding.weight, model.output.bias
     for i, word in enumerate(["<eos>", "<unk>", *NEW.words]):
         place = i if i < 2 else OLD.index[word] + 2 if word in OLD else None
-        row, wanted = moved.embedding.weight[i], table.mean(0) if place is None else table[place]
+        row, wanted = adapted.embedding.weight[i], table.mean(0) if place is None else table[place]
         torch.testing.assert_close(row, wanted)
-        torch.testing.assert_close(moved.output.bias[i], bias.mean() if place is None else bias[place])
+        torch.testing.assert_close(adapted.output.bias[i], bias.mean() if place is None else bias[place])
     assert {word in OLD for word in NEW.words} == {True, False}
 
 
 def test_known_words_are_guessed_as_before_and_the_old_model_stays_as_it_was():
     model = language_model()
     before = weights(model)
-    moved = transfer_vocabulary(model, OLD, NEW)
-    assert moved.output.weight is moved.embedding.weight and not moved.training
+    adapted = moved(model)
+    assert adapted.output.weight is adapted.embedding.weight and not adapted.training
     known = [word for word in NEW.words if word in OLD]
     here = torch.tensor([[0, 1, *(NEW.index[word] + 2 for word in known)]])
     there = torch.tensor([[0, 1, *(OLD.index[word] + 2 for word in known)]])
-    old, new = model(there)[0][..., there[0]], moved(here)[0][..., here[0]]
+    old, new = model(there)[0][..., there[0]], adapted(here)[0][..., here[0]]
     torch.testing.assert_close(new, old)
     with torch.no_grad():
-        moved.embedding.weight.zero_()
-        moved.lstm.weight_hh_l0.zero_()
+        adapted.embedding.weight.zero_()
+        adapted.lstm.weight_hh_l0.zero_()
     assert all(torch.equal(before[name], value) for name, value in weights(model).items())
 
 
 def test_the_same_vocabulary_changes_nothing():
     model = language_model()
     ids = torch.randint(len(OLD) + 2, (3, 6))
-    torch.testing.assert_close(transfer_vocabulary(model, OLD, OLD)(ids)[0], model(ids)[0])
+    torch.testing.assert_close(moved(model, OLD)(ids)[0], model(ids)[0])
 
 
 def test_a_model_of_another_vocabulary_is_refused():
-    with pytest.raises(ValueError, match="8 rows does not go with 3 words"):
-        transfer_vocabulary(language_model(), Vocabulary([["one", "two", "three"]]), NEW)
+    with pytest.raises(ValueError, match="8 words, and the list of old ones 5"):
+        transfer_vocabulary(language_model(), [*SPECIAL, "one", "two", "three"], SPECIAL + NEW.words)
 
 
 # ---- pooling
@@ -136,7 +148,6 @@ def test_padding_changes_no_verdict(pool):
     mask = F.pad(torch.ones_like(ids), (0, 5))
     alone = model(ids, torch.ones_like(ids))
     torch.testing.assert_close(model(longer, mask), alone)
-    torch.testing.assert_close(alone.exp().sum(1), torch.ones(2))
     assert not torch.allclose(model(longer, torch.ones_like(longer)), alone, atol=1e-4)
 
 
@@ -146,7 +157,7 @@ def test_the_classifier_works_with_the_courses_prediction_and_evaluation():
     inputs = {"input_ids": texts, "attention_mask": [[1] * len(text) for text in texts]}
     found = training.predict(model, training.Examples(inputs, labels), batch_size=5)
     one_by_one = [model(torch.tensor([text]), torch.ones(1, len(text), dtype=torch.long)) for text in texts]
-    np.testing.assert_allclose(found, torch.cat(one_by_one).exp().detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(found, torch.cat(one_by_one).softmax(1).detach().numpy(), atol=1e-5)
 
 
 # ---- rates
@@ -175,60 +186,41 @@ def test_groups_go_from_the_input_to_the_output():
 
 def test_each_group_gets_its_rate_and_all_of_them_rise_and_fall_together():
     groups = [[nn.Parameter(torch.zeros(1))] for _ in range(4)]
-    optimizer, schedule = grouped_adam(groups, 0.26, 2.6, steps=40, triangular=True)
+    optimizer = training.adamw(layer_rates(groups, 0.26), decay=0.0)
     for step in range(40):
+        training.take_step(optimizer, slanted_triangular(step, 40))
         rates = np.array([part["lr"] for part in optimizer.param_groups])
         np.testing.assert_allclose(rates[1:] / rates[:-1], 2.6)
         assert rates[-1] == pytest.approx(0.26 * slanted_triangular(step, 40))
-        optimizer.step()
-        schedule.step()
-    constant, schedule = grouped_adam(groups, 0.26, 1.0, steps=40, triangular=False)
-    for _ in range(40):
-        assert [part["lr"] for part in constant.param_groups] == [0.26] * 4
-        constant.step()
-        schedule.step()
 
 
 def test_rates_fall_by_the_factor_from_layer_to_layer():
-    assert discriminative_rates(0.01, 4) == pytest.approx([0.01 / 2.6**3, 0.01 / 2.6**2, 0.01 / 2.6, 0.01])
-    assert discriminative_rates(0.01, 3, 1) == [0.01] * 3
-
-
-@given(st.integers(1, 500), st.floats(0.01, 0.99), st.floats(1, 100))
-def test_the_triangle_has_one_peak_two_straight_sides_and_stays_above_its_floor(steps, cut, ratio):
-    shares = np.array([slanted_triangular(step, steps, cut, ratio) for step in range(steps + 1)])
-    peak = max(1, int(steps * cut))
-    assert shares[peak] == 1 and shares.argmax() in (peak, 0)  # with ratio 1 it is flat
-    assert (shares >= 1 / ratio - 1e-12).all() and shares[0] == pytest.approx(1 / ratio)
-    np.testing.assert_allclose(np.diff(shares[: peak + 1], 2), 0, atol=1e-9)
-    np.testing.assert_allclose(np.diff(shares[peak:], 2), 0, atol=1e-9)
-    if peak < steps:
-        assert shares[-1] == pytest.approx(1 / ratio)
-
-
-@pytest.mark.parametrize("step", range(0, 101, 10))
-def test_the_triangle_is_equation_3_where_its_peak_is_at_a_whole_step(step):
-    cut = int(100 * 0.1)
-    p = step / cut if step < cut else 1 - (step - cut) / (cut * (1 / 0.1 - 1))
-    assert slanted_triangular(step, 100) == pytest.approx((1 + p * 31) / 32)
-
-
-@pytest.mark.parametrize("wrong", [(-1, 10), (11, 10), (1, 10, 0.0), (1, 10, 1.0), (1, 10, 0.1, 0.5)])
-def test_a_triangle_that_makes_no_sense_is_refused(wrong):
-    with pytest.raises(ValueError, match="0 <= step <= steps"):
-        slanted_triangular(*wrong)
+    groups = [[nn.Parameter(torch.zeros(1))] for _ in range(4)]
+    rates = [group["lr"] for group in layer_rates(groups, 0.01)]
+    assert rates == pytest.approx([0.01 / 2.6**3, 0.01 / 2.6**2, 0.01 / 2.6, 0.01])
+    assert [group["lr"] for group in layer_rates(groups[:3], 0.01, 1)] == [0.01] * 3
 
 
 # ---- stage 2
+
+
+def read_on(model, ids, rate=1.6e-2, factor=2.6, **how):
+    """Stage 2 as lecture 05 calls it."""
+    settings = {
+        "groups": layer_rates(layer_groups(model), rate, factor),
+        "schedule": slanted_triangular,
+        "betas": BETAS,
+    }
+    return train_language_model(model, ids, rows=4, length=8, **settings | how)
 
 
 def test_fine_tuning_the_language_model_learns_and_repeats_itself():
     ids = encode_sentences([["txt", "u", "win"], ["the", "cat", "win"]] * 60, NEW).ids
     found = []
     for _ in range(2):
-        model = transfer_vocabulary(language_model(), OLD, NEW)
+        model = moved(language_model())
         before = perplexity(log_probabilities(model, ids))
-        losses = fine_tune_language_model(model, ids, epochs=4, rate=0.05, rows=4, length=8)
+        losses = read_on(model, ids, epochs=4, rate=0.05)
         assert not model.training and perplexity(log_probabilities(model, ids)) < 0.5 * before
         found.append((losses, weights(model)))
     assert found[0][0] == found[1][0] and len(found[0][0]) == 4 * 15
@@ -237,29 +229,29 @@ def test_fine_tuning_the_language_model_learns_and_repeats_itself():
 
 def test_with_a_large_factor_the_lower_layers_hardly_move():
     ids = encode_sentences([["txt", "u", "win"]] * 60, NEW).ids
-    moved = {}
+    far = {}
     for factor in (1.0, 100.0):
-        model = transfer_vocabulary(language_model(), OLD, NEW)
+        model = moved(language_model())
         before = weights(model)
-        fine_tune_language_model(model, ids, factor=factor, rate=0.01, rows=4, length=8)
-        moved[factor] = {
+        read_on(model, ids, factor=factor, rate=0.01)
+        far[factor] = {
             name: float((value - before[name]).abs().mean()) for name, value in weights(model).items()
         }
-    assert moved[100]["lstm.weight_hh_l0"] < moved[1]["lstm.weight_hh_l0"] / 1000
-    assert moved[100]["lstm.weight_hh_l0"] < moved[100]["lstm.weight_hh_l1"] / 20
-    assert moved[100]["embedding.weight"] > moved[1]["embedding.weight"] / 3
+    assert far[100]["lstm.weight_hh_l0"] < far[1]["lstm.weight_hh_l0"] / 1000
+    assert far[100]["lstm.weight_hh_l0"] < far[100]["lstm.weight_hh_l1"] / 20
+    assert far[100]["embedding.weight"] > far[1]["embedding.weight"] / 3
 
 
 # ---- stage 3
 
 
 def test_frozen_groups_do_not_move_until_they_are_unfrozen(monkeypatch):
-    seen = []
-    step = ulmfit.update
+    seen, step = [], loop.take_step
+    model = TextClassifier(language_model())
 
-    def spy(model, *rest):
+    def spy(*arguments):
         before = [[parameter.detach().clone() for parameter in group] for group in layer_groups(model)]
-        loss = step(model, *rest)
+        step(*arguments)
         after = layer_groups(model)
         seen.append(
             [
@@ -267,18 +259,18 @@ def test_frozen_groups_do_not_move_until_they_are_unfrozen(monkeypatch):
                 for old, new in zip(before, after, strict=True)
             ]
         )
-        return loss
 
-    monkeypatch.setattr(ulmfit, "update", spy)
+    monkeypatch.setattr(loop, "take_step", spy)
     texts, labels = examples(16)
-    fine_tune_classifier(TextClassifier(language_model()), texts, labels, epochs=5, batch_size=8)
+    fine_tune(model, texts, labels, epochs=5, batch_size=8)
     assert len(seen) == 10
     for number, groups in enumerate(seen):
         learning = (1, 2, 4, 4, 4)[number // 2]
         for place, group in enumerate(reversed(groups)):
             assert all(group) if place < learning else not any(group), (number, place)
     seen.clear()
-    fine_tune_classifier(TextClassifier(language_model()), texts, labels, epochs=1, gradual=False)
+    model = TextClassifier(language_model())
+    fine_tune(model, texts, labels, epochs=1, gradual=False)
     assert all(all(group) for group in seen[0])
 
 
@@ -298,7 +290,7 @@ def test_one_language_model_starts_many_classifiers_and_stays_as_it_was():
     reader = language_model()
     before = weights(reader)
     texts, labels = examples()
-    fine_tune_classifier(TextClassifier(reader), texts, labels, gradual=False)
+    fine_tune(TextClassifier(reader), texts, labels, gradual=False)
     assert all(torch.equal(before[name], value) for name, value in weights(reader).items())
 
 
@@ -308,10 +300,8 @@ def test_the_classifier_learns_and_repeats_itself_and_another_seed_ends_elsewher
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
         torch.manual_seed(5)
         model = TextClassifier(language_model())
-        losses = fine_tune_classifier(
-            model, texts, labels, epochs=25, rate=0.1, class_weights=torch.tensor([0.75, 1.5]), seed=seed
-        )
-        found[name] = losses, weights(model)
+        history = fine_tune(model, texts, labels, epochs=25, rate=0.1, seed=seed)
+        found[name] = history.train_loss, weights(model)
         inputs = {"input_ids": texts, "attention_mask": [[1] * len(text) for text in texts]}
         verdict = training.predict(model, training.Examples(inputs, labels)).argmax(1)
         assert (verdict == labels.numpy()).mean() > 0.9 and not model.training
@@ -320,46 +310,29 @@ def test_the_classifier_learns_and_repeats_itself_and_another_seed_ends_elsewher
         assert torch.equal(value, found["again"][1][name])
 
 
-def test_a_batch_counts_by_its_texts_and_not_by_their_weights(monkeypatch):
-    """One batch of all texts and two batches of one class each have the same mean loss."""
-    texts, labels = [[0, 2], [0, 3, 3, 3]], torch.tensor([0, 1])
-    model = TextClassifier(language_model(dropout=0.0)).eval()
-    model.head.dropout.p = 0.0
-    monkeypatch.setattr(ulmfit, "update", lambda model, loss, *rest: loss.item())
-    losses = [
-        fine_tune_classifier(
-            copy.deepcopy(model),
-            texts,
-            labels,
-            epochs=1,
-            batch_size=size,
-            class_weights=torch.tensor([0.6, 3.0]),
-        )
-        for size in (2, 1)
-    ]
-    assert len(losses[1]) == 2 and np.mean(losses[1]) == pytest.approx(losses[0][0], rel=1e-5)
-
-
-@pytest.mark.parametrize("size", [1, 3, 8, 50])
-def test_reading_by_length_changes_neither_order_nor_result(size):
-    model, (texts, _) = TextClassifier(language_model()).eval(), examples()
-    with torch.no_grad():
-        found = read_by_length(model, texts, size)
-        alone = torch.cat([read_by_length(model, [text]) for text in texts])
-    assert found.shape == (len(texts), 2)
-    torch.testing.assert_close(found, alone)
+def test_class_weights_count_in_stage_3():
+    """With nearly all the weight on one class, the classifier says that class."""
+    texts, labels = examples(30)
+    for kind in (0, 1):
+        torch.manual_seed(0)
+        model = TextClassifier(language_model())
+        some = torch.full((2,), 1e-3)
+        some[kind] = 1.0
+        fine_tune(model, texts, labels, epochs=4, class_weights=some)
+        data = Examples({"input_ids": texts, "attention_mask": [[1] * len(text) for text in texts]}, labels)
+        assert training.predict(model, data)[:, kind].mean() > 0.7
 
 
 def test_what_cannot_be_learned_from_is_refused():
     model, (texts, labels) = TextClassifier(language_model()), examples()
     with pytest.raises(TypeError, match="whole numbers"):
-        fine_tune_classifier(model, texts, labels.float())
-    with pytest.raises(ValueError, match="24 texts, 23 labels"):
-        fine_tune_classifier(model, texts, labels[1:])
+        fine_tune(model, texts, labels.float(), class_weights=None)
+    with pytest.raises(ValueError, match=r"23 labels, .*24"):
+        fine_tune(model, texts, labels[1:])
     with pytest.raises(ValueError, match="has no token"):
-        fine_tune_classifier(model, [[], *texts[1:]], labels)
+        fine_tune(model, [[], *texts[1:]], labels)
     for wrong in (torch.zeros(24), torch.ones(24), labels + 1, labels - 1):
-        with pytest.raises(ValueError, match="Both classes, 0 and 1"):
-            fine_tune_classifier(model, texts, wrong.long())
-    with pytest.raises(ValueError, match="Both classes"):
-        fine_tune_classifier(model, [], torch.zeros(0, dtype=torch.long))
+        with pytest.raises(ValueError, match=r"of one class|A label is -1|a label 2"):
+            fine_tune(model, texts, wrong.long(), class_weights=None)
+    with pytest.raises(ValueError, match="at least one"):
+        fine_tune(model, [], torch.zeros(0, dtype=torch.long), class_weights=None)

@@ -6,20 +6,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils.models import word2vec
 from course_utils.models.word2vec import (
     SkipGram,
-    Word2Vec,
-    block_step,
-    block_weights,
-    cut_blocks,
     draw_noise,
     keep_probability,
     noise_distribution,
     skip_gram_pairs,
-    train_word2vec,
 )
 from course_utils.text import EncodedText, Vocabulary
+from course_utils.training import word_vectors
+from course_utils.training.word_vectors import (
+    Word2Vec,
+    block_step,
+    block_weights,
+    cut_blocks,
+    train_word2vec,
+)
 
 WORDS, WIDTH = 12, 6
 sentences = st.lists(st.lists(st.integers(0, WORDS - 1), min_size=0, max_size=9), min_size=1, max_size=7)
@@ -80,7 +82,7 @@ def test_blocks_have_the_loss_and_the_gradient_of_the_plain_model(lists, seed):
     weights = block_weights(ids, left, right, shared, k)
     module, total, count = plain(model), torch.zeros(()), 0
     for i, (word, number) in enumerate(zip(text.ids, text.sentences, strict=True)):
-        block, row = divmod(i, word2vec.CENTRES)
+        block, row = divmod(i, word_vectors.CENTRES)
         near = [j for j in range(i - int(left[block, row]), i + int(right[block, row]) + 1) if j != i]
         assert all(text.sentences[j] == number for j in near) and len(near) <= 6
         for j in near:
@@ -96,7 +98,7 @@ def test_blocks_have_the_loss_and_the_gradient_of_the_plain_model(lists, seed):
         gradients["centre" if matrix is model.centre else "context"] = summed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(word2vec, "adagrad_rows", keep)
+        patch.setattr(word_vectors, "adagrad_rows", keep)
         loss, pairs = block_step(model, ids, weights, shared, 0.1, measure=True)
     assert pairs == count and loss == pytest.approx(float(total.detach()), rel=1e-4)
     torch.testing.assert_close(gradients["centre"], module.centre.weight.grad, rtol=1e-3, atol=1e-4)
@@ -108,7 +110,7 @@ def test_windows_of_blocks_reach_as_far_as_drawn_and_stop_with_the_sentence(list
     text = encoded(lists)
     ids, left, right = cut_blocks(text, window, np.random.default_rng(seed))
     reach = np.random.default_rng(seed).integers(1, window + 1, size=len(text))
-    middle = ids[:, window : window + word2vec.CENTRES].flatten()
+    middle = ids[:, window : window + word_vectors.CENTRES].flatten()
     assert middle[: len(text)].tolist() == text.ids.tolist()
     sides = [side.flatten().tolist() for side in (left, right)]
     assert not any(any(side[len(text) :]) for side in sides)

@@ -1,4 +1,7 @@
-"""Classifiers that stand on a pre-trained encoder: the head, and the frozen encoder with its head."""
+"""What stands on a pre-trained encoder: heads for classes, tags, answers and pairs; the frozen encoder with its head.
+
+Heads on states take (batch, tokens, units) and the attention mask (batch, tokens), and return scores, the choice last.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from course_utils.models.pooling import pool_states
 
 
 class ClassifierHead(nn.Module):
@@ -23,21 +28,47 @@ class ClassifierHead(nn.Module):
         return torch.log_softmax(self.output(hidden), dim=-1)
 
 
-def pool_states(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """From states (batch, tokens, hidden) and the attention mask (batch, tokens) to one vector per text.
+class TextHead(nn.Linear):
+    """Classes of a text, or of a pair of texts that is read as one: a layer on the state at [CLS]."""
 
-    Args:
-        states: what a layer of the encoder gives for each token.
-        mask: 1 for a token, 0 for padding.
-        pooling: ``cls`` (the state of [CLS]), ``mean`` or ``max`` (over the real tokens), or several, as in ``mean+max``.
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(batch, tokens, units) -> (batch, classes)."""
+        return super().forward(states[:, 0])
+
+
+class TagHead(nn.Linear):
+    """A tag for every token: a layer on each state. What padding says is IGNORED by its labels."""
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(batch, tokens, units) -> (batch, tokens, tags)."""
+        return super().forward(states)
+
+
+class AnswerHead(nn.Linear):
+    """Where an answer begins and where it ends: two scores for every token, none for padding. ``AnswerHead(units, 2)``."""
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(batch, tokens, units) -> (batch, 2, tokens)."""
+        return super().forward(states).transpose(1, 2).masked_fill(mask[:, None] == 0, -torch.inf)
+
+
+class EncoderWithHeads(nn.Module):
+    """One body, several heads: ``EncoderWithHeads(encoder, topic=TextHead(384, 4), names=TagHead(384, 3))``.
+
+    The encoder returns states (batch, tokens, units), or what a model of transformers returns.
     """
-    real = mask.unsqueeze(-1).bool()
-    ways = {
-        "cls": lambda: states[:, 0],
-        "mean": lambda: states.masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1),
-        "max": lambda: states.masked_fill(~real, -torch.inf).amax(dim=1),
-    }
-    return torch.cat([ways[way]() for way in pooling.split("+")], dim=-1)
+
+    def __init__(self, encoder: nn.Module, **heads: nn.Module):
+        super().__init__()
+        self.encoder, self.heads = encoder, nn.ModuleDict(heads)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, task: str | None = None, **more: Tensor
+    ) -> Tensor:
+        """Ids and mask (batch, tokens), and the name of a head where there are several -> what it says."""
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **more)
+        states = getattr(output, "last_hidden_state", output)
+        return self.heads[task or next(iter(self.heads))](states, attention_mask)
 
 
 def pool(encoder: nn.Module, pooling: str, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -1,0 +1,165 @@
+"""What a model learns from: texts as ids, ragged or padded, and the labels that go with them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from course_utils.text import pad_rows
+
+IGNORED = -100  # the label of a place that asks nothing: padding, [CLS], a piece inside a word
+Rows = Sequence[Sequence[int]]
+
+
+@dataclass
+class Examples:
+    """Inputs and labels in memory. ``inputs`` maps the names of ``forward``'s arguments to one row per example:
+    a tensor (n, ...), or lists of different lengths, as ``input_ids`` are, which are padded batch by batch.
+
+    ``labels`` are whole numbers: (n,) for classes; (n, 2) for the first and the last token of an answer; for tags a list
+    for each text, as long as its ``input_ids``, with IGNORED where nothing is asked. ``padding`` is the tokenizer's pad id.
+
+    Raises:
+        ValueError: if there are no examples, inputs and labels differ in number, a text or its tags have another length than
+            they should, or a label is below 0 and not IGNORED.
+        TypeError: if the labels are not whole numbers; the loss reads them as positions, so 1.0 is not a label.
+    """
+
+    inputs: Mapping[str, Tensor | Rows]
+    labels: Any
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = {name: len(rows) for name, rows in self.inputs.items()}
+        if not len(self.labels) or any(size != len(self.labels) for size in sizes.values()):
+            raise ValueError(
+                f"There must be as many inputs as labels, and at least one: {len(self.labels)} labels, {sizes}."
+            )
+        ids = self.inputs.get("input_ids")
+        lengths = self.lengths()
+        if lengths is not None and not lengths.all():
+            raise ValueError("A text has no token. Put a token at its beginning, as [CLS] or END.")
+        ragged = isinstance(self.labels, list) and len({np.size(row) for row in self.labels}) > 1
+        if ragged:
+            if lengths is not None and [len(row) for row in self.labels] != lengths.tolist():
+                raise ValueError("Every text needs as many tags as it has tokens.")
+            self.labels = pad_rows(self.labels, IGNORED)[0]
+        self.labels = whole_numbers(self.labels)
+        shape = ids.shape if isinstance(ids, Tensor) else None
+        self.tags = ragged or (self.labels.dim() == 2 and self.labels.shape == shape)
+        if ragged and shape is not None:
+            self.labels = F.pad(self.labels, (0, shape[1] - self.labels.shape[1]), value=IGNORED)
+        if ((self.labels < 0) & (self.labels != IGNORED)).any():
+            raise ValueError(
+                f"A label is {int(self.labels.min())}: classes count from 0, and {IGNORED} means that nothing is asked."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def from_texts(
+        cls, texts: Sequence[str] | Sequence[tuple[str, str]], labels: Any, tokenizer: Any, *, max_length: int,
+        pad: bool = False,
+    ) -> Examples:  # fmt: skip
+        """Tokenise texts, or pairs of texts: cut at ``max_length`` pieces, and with ``pad`` fill up each one to that length."""
+        pairs = len(texts) > 0 and not isinstance(next(iter(texts)), str)
+        encoded = tokenizer(
+            *(map(list, zip(*texts, strict=True)) if pairs else [list(texts)]),
+            max_length=max_length,
+            truncation=True,
+            padding="max_length" if pad else False,
+            return_token_type_ids=pairs,
+        )
+        names = ["input_ids", "attention_mask", *(["token_type_ids"] if pairs else [])]
+        inputs = {name: torch.tensor(encoded[name]) if pad else encoded[name] for name in names}
+        return cls(inputs, labels, tokenizer.pad_token_id)
+
+    def lengths(self) -> np.ndarray | None:
+        """Tokens per example where they differ, else None (all rows are as long)."""
+        rows = self.inputs.get("input_ids")
+        return None if rows is None or isinstance(rows, Tensor) else np.array([len(row) for row in rows])
+
+    def batch(self, indices: Sequence[int], device: torch.device) -> tuple[dict[str, Tensor], Tensor]:
+        """Some examples as tensors; lists are filled up to the longest: ids with the pad id, all else with 0, tags with IGNORED."""
+        inputs = {}
+        for name, rows in self.inputs.items():
+            if isinstance(rows, Tensor):
+                inputs[name] = rows[indices].to(device)
+            else:
+                filling = self.padding if name == "input_ids" else 0
+                inputs[name] = pad_rows([rows[i] for i in indices], filling)[0].to(device)
+        labels = self.labels[indices]
+        return inputs, (labels[:, : inputs["input_ids"].shape[1]] if self.tags else labels).to(device)
+
+    def digest(self) -> str:
+        """A fingerprint of inputs and labels: the same for the same data only."""
+        total = hashlib.sha256()
+        for name, rows in {**self.inputs, "labels": self.labels}.items():
+            total.update(name.encode())
+            for row in [rows.cpu()] if isinstance(rows, Tensor) else rows:
+                array = np.ascontiguousarray(row)
+                total.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return total.hexdigest()[:16]
+
+
+def whole_numbers(labels: Any) -> Tensor:
+    """Labels as a tensor of their own: what pandas hands out may be read-only."""
+    if not isinstance(labels, Tensor):
+        array = np.array(labels)
+        if array.dtype.kind not in "iufb":
+            raise TypeError(
+                f"Labels must be whole numbers, and one of these is {array.flat[0]!r}. Number the classes from 0, as in "
+                'labels.map({"ham": 0, "spam": 1}).'
+            )
+        labels = torch.from_numpy(array)
+    if labels.is_floating_point() and labels.isnan().any():
+        raise TypeError("A label is missing (NaN). Leave such examples out, as in rows.dropna().")
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(
+            f"Labels must be whole numbers (torch.long), and these are {labels.dtype}: each names a class "
+            "by its position. Convert them with labels.long(), or labels.astype('int64') in pandas."
+        )
+    return labels.long()
+
+
+def balanced_weights(labels: Any, classes: int | None = None) -> Tensor:
+    """Class weights n / (classes x n_c), shape (classes,): every class counts as much as any other in the loss.
+
+    Raises:
+        ValueError: if a class has no example; its weight would be infinite.
+    """
+    labels = whole_numbers(labels).flatten()
+    counts = torch.bincount(labels[labels != IGNORED], minlength=classes or 0)
+    if (counts == 0).any():
+        missing = torch.nonzero(counts == 0).flatten().tolist()
+        raise ValueError(f"No example of class {missing}: a class without examples can have no weight.")
+    return counts.sum() / (len(counts) * counts.float())
+
+
+def epoch_batches(
+    examples: Examples, batch_size: int, seed: int, by_length: bool = True
+) -> Iterator[list[int]]:
+    """Batches in random order. Where lengths differ, a batch holds texts of like length, to pad little: draw
+    fifty batches' worth at random, sort those by length, cut them into batches, shuffle the batches.
+
+    Not so without ``by_length``: where lengths go with classes and examples are few, batches of one length are batches of
+    one class, and the last ones would sway the verdict.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(examples))
+    lengths = examples.lengths() if by_length else None
+    if lengths is not None:
+        pools = np.split(order, range(50 * batch_size, len(order), 50 * batch_size))
+        order = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
+    batches = np.split(order, range(batch_size, len(order), batch_size))
+    if lengths is not None:
+        generator.shuffle(batches)
+    yield from (batch.tolist() for batch in batches)

@@ -1,0 +1,434 @@
+"""One training loop for the whole course: on one CPU, a GPU, a TPU, or several processes, through Accelerate.
+
+Data, body and heads are three seams. Scores have the choice as last dimension, labels have the others, and IGNORED stands
+where nothing is asked; so one cross-entropy serves classes, tags, the ends of an answer and pairs. The loop keeps the weights of
+the best epoch, writes a checkpoint after each one, and goes on from there if it was interrupted: with the same seed it ends with
+the same weights, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import broadcast, set_seed
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from tqdm.auto import tqdm
+
+from course_utils.session import accelerator as kernel_accelerator
+from course_utils.session import show_progress
+from course_utils.training.examples import IGNORED, Examples, epoch_batches
+from course_utils.training.schedules import constant
+
+Schedule = Callable[[int, int], float]
+
+
+@dataclass
+class Task:
+    """What one head learns from: data, loss, and a name, which ``forward`` gets as ``task`` where there are several."""
+
+    train: Examples
+    validation: Examples | None = None
+    name: str = ""
+    class_weights: Tensor | None = None
+    share: float = 1.0  # of the loss
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What ``forward`` is told besides the inputs."""
+        return {"task": self.name} if self.name else {}
+
+
+Step = list[tuple[Task, list[int]]]  # for each task the examples that it learns from
+
+
+@dataclass
+class History:
+    """What happened in each epoch, and which epoch's weights were kept (counted from 0)."""
+
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the highest score; without one, with the lowest validation loss; without that, the last."""
+        if self.score:
+            return int(np.argmax(self.score))
+        return int(np.argmin(self.validation_loss)) if self.validation_loss else len(self.train_loss) - 1
+
+
+def weighted_loss(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Sum of the weighted negative log-likelihoods, and the sum of the weights it must be divided by.
+
+    (B, C) and (B,) for classes, (B, n, C) and (B, n) for tags, (B, 2, n) and (B, 2) for the ends of an answer. Scores may
+    be logits or log-probabilities: the softmax of both is the same.
+    """
+    rows = scores.flatten(0, -2).float()
+    loss = F.cross_entropy(rows, labels.flatten(), weights, ignore_index=IGNORED, reduction="sum")
+    return loss, total_weight(labels, weights)
+
+
+def total_weight(labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The sum of the weights of all labels but those that are IGNORED."""
+    asked = labels[labels != IGNORED]
+    return weights[asked].sum() if weights is not None else torch.ones_like(asked, dtype=torch.float).sum()
+
+
+def epoch_steps(tasks: Sequence[Task], batch_size: int, seed: int, by_length: bool = True) -> list[Step]:
+    """The steps of an epoch: each takes a batch of every task, and the batches of a smaller one are spread over the epoch."""
+    batches = [list(epoch_batches(task.train, batch_size, seed, by_length)) for task in tasks]
+    steps: list[Step] = [[] for _ in range(max(map(len, batches)))]
+    for task, mine in zip(tasks, batches, strict=True):
+        for number, batch in enumerate(mine):
+            steps[number * len(steps) // len(mine)].append((task, batch))
+    return steps
+
+
+def train_epoch(
+    model: nn.Module, steps: list[Step], rates: list[float], optimizer: Optimizer, accelerator: Accelerator,
+    clip: float = 1.0, accumulate: int = 1,
+) -> float:  # fmt: skip
+    """One pass over the training data; returns the mean loss. ``rates`` has the share of the highest rate for each step.
+
+    A batch is read in ``accumulate`` pieces, each divided by the weight of the *whole* batch: the step stays the same.
+    """
+    model.train()
+    totals = {task.name: torch.zeros(2, device=accelerator.device) for task, _ in steps[0]}
+    for step, rate in zip(steps, rates, strict=True):
+        for task, indices in step:
+            mine = indices[accelerator.process_index :: accelerator.num_processes]
+            labels = task.train.labels[mine].to(accelerator.device)
+            weight = accelerator.reduce(total_weight(labels, task.class_weights)).clamp(min=1e-9)
+            pieces = [mine[i::accumulate] for i in range(accumulate)]
+            for piece in filter(None, pieces):
+                inputs, labels = task.train.batch(piece, accelerator.device)
+                with accelerator.autocast():
+                    scores = model(**inputs, **task.arguments)
+                sums = torch.stack(weighted_loss(scores, labels, task.class_weights))
+                accelerator.backward(task.share * sums[0] / weight)
+                totals[task.name] += sums.detach()
+        take_step(optimizer, rate, clip, accelerator)
+    loss = 0.0
+    for task, _ in steps[0]:
+        sums = accelerator.reduce(totals[task.name])
+        loss += task.share * float(sums[0] / sums[1].clamp(min=1e-9))
+    return loss
+
+
+def take_step(
+    optimizer: Optimizer, rate: float = 1.0, clip: float = 1.0, accelerator: Accelerator | None = None
+) -> None:
+    """One step down the gradient, clipped at a norm, with a share of each group's highest rate; then the gradient is gone."""
+    weights = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if accelerator and accelerator.num_processes > 1:
+        add_gradients(weights, accelerator)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["highest"]
+    (accelerator or nn.utils).clip_grad_norm_([p for p in weights if p.grad is not None], clip)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def add_gradients(weights: Sequence[nn.Parameter], accelerator: Accelerator) -> None:
+    """Give each process the sum of all processes' gradients; a weight that no process has used keeps none."""
+    used = torch.tensor([float(weight.grad is not None) for weight in weights], device=accelerator.device)
+    for weight, users in zip(weights, accelerator.reduce(used).tolist(), strict=True):
+        if users:
+            weight.grad = accelerator.reduce(torch.zeros_like(weight) if weight.grad is None else weight.grad)
+
+
+def adamw(
+    groups: Sequence[dict[str, Any]], *, decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999)
+) -> torch.optim.AdamW:
+    """AdamW for groups of ``params``, each with its highest rate ``lr``; norms and biases, which are vectors, do not decay."""
+    parts = []
+    for group in groups:
+        for decays in (True, False):
+            some = [p for p in group["params"] if (p.dim() > 1) == decays]
+            part = {"params": some, "lr": group["lr"], "highest": group["lr"], "weight_decay": decays * decay}
+            parts += [part] if some else []
+    # On a CPU the fused update takes one pass over a weight instead of a dozen small ones.
+    fused = all(p.device.type in ("cpu", "cuda") for part in parts for p in part["params"])
+    return torch.optim.AdamW(parts, betas=betas, fused=fused)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, examples: Examples, weights: Tensor | None, accelerator: Accelerator, batch_size: int = 256,
+    **arguments: Any,
+) -> float:  # fmt: skip
+    """The mean weighted loss over all examples, dropout off; ``arguments`` go to ``forward``, such as the task."""
+    model.eval()
+    totals = torch.zeros(2, device=accelerator.device)
+    for start in range(0, len(examples), batch_size):
+        indices = list(range(start, min(start + batch_size, len(examples))))
+        mine = indices[accelerator.process_index :: accelerator.num_processes]
+        if mine:
+            inputs, labels = examples.batch(mine, accelerator.device)
+            with accelerator.autocast():
+                scores = model(**inputs, **arguments)
+            totals += torch.stack(weighted_loss(scores, labels, weights))
+    loss, weight = accelerator.reduce(totals).tolist()
+    return loss / max(weight, 1e-9)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, examples: Examples, batch_size: int = 256, **arguments: Any) -> np.ndarray:
+    """Probabilities in the order of the examples, dropout off: (n, classes), (n, tokens, classes) or (n, 2, tokens).
+
+    Texts of like length are read together; where batches differ in tokens, 0 stands past their end.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    lengths = examples.lengths()
+    order = np.arange(len(examples)) if lengths is None else np.argsort(lengths, kind="stable")
+    parts = []
+    for some in np.split(order, range(batch_size, len(order), batch_size)):
+        inputs, _ = examples.batch(some.tolist(), device)
+        parts.append(model(**inputs, **arguments).softmax(-1).float().cpu().numpy())
+    answers = np.zeros((len(examples), *np.max([part.shape[1:] for part in parts], axis=0)), np.float32)
+    for part, start in zip(parts, range(0, len(order), batch_size), strict=True):
+        answers[(order[start : start + batch_size], *map(slice, part.shape[1:]))] = part
+    return answers
+
+
+def fit(
+    model: nn.Module, train: Examples | Sequence[Task], validation: Examples | None = None, *, epochs: int,
+    learning_rate: float = 1e-3, groups: Sequence[dict[str, Any]] | None = None, schedule: Schedule = constant,
+    batch_size: int = 32, by_length: bool = True, accumulate: int = 1, class_weights: Tensor | None = None,
+    clip: float = 1.0, decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999), seed: int = 0,
+    score: Callable[[nn.Module], float] | None = None, before_epoch: Callable[[int], object] = lambda epoch: None,
+    checkpoint: str | Path | None = None, precision: str | None = None,
+) -> History:  # fmt: skip
+    """Train what is not frozen with AdamW, and leave the model in eval mode, with the weights of its best epoch.
+
+    Args:
+        model: its ``forward`` takes the names in ``inputs`` and returns scores, the choice as last dimension; where there are
+            several tasks it takes ``task`` as well, the name of the one that is meant.
+        train: examples, or tasks, whose losses are added up by their shares; a task brings its own validation and weights.
+        validation: decides which epoch is the best; without it the last one is.
+        learning_rate: the highest of all steps; ``schedule`` says which share of it a step gets.
+        groups: parameters with rates of their own, as :func:`layer_rates` makes them; they replace ``learning_rate``.
+        by_length: as in :func:`epoch_batches`.
+        accumulate: pieces that a batch is read in, where memory is short.
+        class_weights: one weight per class, shape (classes,); by default all count the same.
+        clip: largest norm of the gradient.
+        decay, betas: AdamW's.
+        seed: fixes the order of the batches and the dropout of each epoch.
+        score: is given the model after each epoch; the highest score decides instead of the validation loss.
+        before_epoch: is given the epoch's number, to unfreeze layers for instance.
+        checkpoint: a folder; after each epoch the state is written there, and a later call goes on from it.
+        precision: ``fp32``, ``bf16`` or ``fp16``; by default fp32, or what ``accelerate launch`` says.
+
+    Raises:
+        ValueError: if nothing is trainable, the sizes make no sense, labels, weights and scores do not fit together, or the
+            checkpoint is of another run.
+        FloatingPointError: if the loss is no longer a number.
+    """
+    if epochs < 1 or batch_size < 1 or accumulate < 1:
+        raise ValueError(
+            f"epochs={epochs}, batch_size={batch_size}, accumulate={accumulate}: each must be 1 or more."
+        )
+    accelerator = kernel_accelerator(precision)
+    tasks = (
+        [Task(train, validation, class_weights=class_weights)] if isinstance(train, Examples) else [*train]
+    )
+    trained, groups = trainable(model, groups, learning_rate)
+    model.to(accelerator.device)
+    for place, task in enumerate(tasks):
+        if task.class_weights is not None:
+            weights = torch.as_tensor(task.class_weights).float().to(accelerator.device)
+            tasks[place] = replace(task, class_weights=weights)
+        check_task(model, tasks[place], accelerator.device)
+    if accelerator.num_processes > 1:  # all begin from the same weights
+        for parameter in trained.values():
+            parameter.data.copy_(broadcast(parameter.data))
+    optimizer = adamw(groups, decay=decay, betas=betas)
+    prepared = accelerator.prepare(optimizer)
+    optimizer.zero_grad()
+    draw = lambda epoch: epoch_steps(tasks, batch_size, seed + 1000 * epoch, by_length)  # noqa: E731
+    count = len(draw(0))
+    shares = [schedule(step, epochs * count) for step in range(epochs * count)]
+
+    history, best = History(), dict[str, Tensor]()
+    file = Path(checkpoint, "checkpoint.safetensors") if checkpoint else None
+    run = file and describe(model, trained, tasks, optimizer, shares, epochs=epochs, batch_size=batch_size,
+                            by_length=by_length, clip=clip, seed=seed, betas=betas)  # fmt: skip
+    if file and run and file.exists():
+        history, best = load_checkpoint(file, run, trained, optimizer)
+    bar = tqdm(total=epochs, initial=len(history.train_loss), desc="epochs", delay=2, leave=False,
+               disable=not (show_progress() and accelerator.is_main_process))  # fmt: skip
+    try:
+        for epoch in range(len(history.train_loss), epochs):
+            start = time.perf_counter()
+            # Each epoch draws from a seed of its own, so a run that goes on needs no stored generator.
+            set_seed(seed + 1000 * epoch, device_specific=True)
+            before_epoch(epoch)
+            rates = shares[epoch * count : (epoch + 1) * count]
+            history.train_loss.append(
+                train_epoch(model, draw(epoch), rates, prepared, accelerator, clip, accumulate)
+            )
+            judged = [(task, task.validation) for task in tasks if task.validation]
+            if len(judged) == len(tasks):
+                losses = [
+                    task.share * evaluate(model, part, task.class_weights, accelerator, **task.arguments)
+                    for task, part in judged
+                ]
+                history.validation_loss.append(sum(losses))
+            history.seconds += time.perf_counter() - start
+            if not np.isfinite([history.train_loss[-1], *history.validation_loss[-1:]]).all():
+                raise FloatingPointError(
+                    f"The loss of epoch {epoch + 1} is not a number. Try a smaller learning rate, and look for "
+                    "missing values in the inputs."
+                )
+            if score:
+                history.score.append(float(score(model.eval())))
+            if history.best_epoch == epoch:
+                best = {name: p.detach().clone() for name, p in trained.items()}
+            if file and run and accelerator.is_main_process:
+                save_checkpoint(file, run, history, trained, best, optimizer)
+            bar.update()
+        for name, parameter in trained.items():
+            parameter.data.copy_(best[name])
+    finally:  # also where somebody stops it: a frozen encoder must not be left with its dropout on
+        bar.close()
+        model.eval()
+    return history
+
+
+def trainable(
+    model: nn.Module, groups: Sequence[dict[str, Any]] | None, rate: float
+) -> tuple[dict[str, nn.Parameter], Sequence[dict[str, Any]]]:
+    """The parameters that learn, by name, and their groups: those given, or one of all that are not frozen."""
+    chosen = None if groups is None else {id(p) for group in groups for p in group["params"]}
+    named = model.named_parameters()
+    trained = {name: p for name, p in named if (p.requires_grad if chosen is None else id(p) in chosen)}
+    if not trained:
+        raise ValueError("Every parameter of this model is frozen, so there is nothing to train.")
+    return trained, groups or [{"params": [*trained.values()], "lr": rate}]
+
+
+@torch.no_grad()
+def check_task(model: nn.Module, task: Task, device: torch.device) -> None:
+    """Raise a ValueError unless labels, weights, and what the model says about two examples fit together."""
+    both = [part.labels for part in (task.train, task.validation) if part is not None]
+    labels = torch.cat([part[part != IGNORED] for part in both])
+    if not len(labels):
+        raise ValueError(f"All labels are {IGNORED}: nothing is asked, so there is nothing to learn.")
+    if task.train.labels.dim() == 1 and len(task.train.labels.unique()) == 1:
+        raise ValueError(f"All examples are of one class, {int(labels[0])}: there is nothing to tell apart.")
+    classes, weights = int(labels.max()) + 1, task.class_weights
+    if weights is not None and len(weights) < classes:
+        raise ValueError(f"{len(weights)} class weights for {classes} classes: give one weight per class.")
+    if weights is not None and not (torch.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(f"Class weights must be above 0, and these are {weights.tolist()}.")
+    inputs, asked = task.train.batch([0, len(task.train) - 1], device)
+    scores = model.eval()(**inputs, **task.arguments)
+    if scores.shape[:-1] != asked.shape:
+        raise ValueError(
+            f"Scores {tuple(scores.shape)} do not go with labels {tuple(asked.shape)}: the choice must be the last "
+            "dimension of the scores, and the labels have the others."
+        )
+    choices = scores.shape[-1]
+    span = inputs.get("input_ids", scores).shape[-1] == choices and asked.dim() > 1 and not task.train.tags
+    if not span and classes > choices:
+        raise ValueError(
+            f"There is a label {classes - 1}, and the model chooses among {choices} classes only."
+        )
+    if weights is not None and len(weights) != choices:
+        raise ValueError(f"{len(weights)} class weights for {choices} classes: give one weight per class.")
+    sums = scores.float().sum(-1)
+    if choices > 1 and (scores >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        raise ValueError(
+            "The model returns probabilities. The loss needs scores: leave the softmax out, or take log_softmax."
+        )
+
+
+def describe(
+    model: nn.Module, trained: dict, tasks: list[Task], optimizer: Optimizer, shares: list[float], **settings: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """What must agree for a checkpoint to be this run's own."""
+    frozen = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        if name not in trained:
+            frozen.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+    told = {
+        task.name or "data": [task.train.digest(), task.validation and task.validation.digest(), task.share,
+                              None if task.class_weights is None else task.class_weights.tolist()]
+        for task in tasks
+    }  # fmt: skip
+    rates = [
+        [group["highest"], group["weight_decay"], len(group["params"])] for group in optimizer.param_groups
+    ]
+    schedule = hashlib.sha256(np.array(shares, np.float64).round(9).tobytes()).hexdigest()[:16]
+    run = {
+        **settings,
+        "learning rates": rates,
+        "schedule": schedule,
+        "frozen weights": frozen.hexdigest()[:16],
+    }
+    return json.loads(json.dumps({**run, "examples, shares and class weights": told, "trained": [*trained]}))
+
+
+def save_checkpoint(
+    file: Path, run: dict, history: History, trained: dict, best: dict, optimizer: Optimizer
+) -> None:
+    """Write weights, best weights and optimiser state in one file, complete or not at all."""
+    tensors = {f"model/{name}": p.detach() for name, p in trained.items()}
+    tensors |= {f"best/{name}": p for name, p in best.items()}
+    for name, parameter in trained.items():
+        state = optimizer.state.get(parameter, {})  # empty for a layer that has not been thawed yet
+        tensors |= {f"optimizer/{key}/{name}": torch.as_tensor(value) for key, value in state.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    metadata = {"run": json.dumps(run), "history": json.dumps(asdict(history))}
+    save_file({name: t.contiguous().cpu().clone() for name, t in tensors.items()}, part, metadata)
+    os.replace(part, file)
+
+
+def load_checkpoint(
+    file: Path, run: dict, trained: dict, optimizer: Optimizer
+) -> tuple[History, dict[str, Tensor]]:
+    """Put back what :func:`save_checkpoint` wrote; returns the history and the best weights."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"The checkpoint {file} is damaged ({error}). Delete it to train from the start."
+        ) from error
+    if not {"run", "history"} <= metadata.keys():
+        raise ValueError(f"{file} was not written by this loop. Give this run a folder of its own.")
+    other = json.loads(metadata["run"])
+    differs = [key for key in {**other, **run} if other.get(key) != run.get(key)]
+    if differs:
+        raise ValueError(
+            f"The checkpoint {file} belongs to another run: {', '.join(differs)} differ. Delete it, or give this run a "
+            "folder of its own."
+        )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(tensors[f"model/{name}"])
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                if (value := tensors.get(f"optimizer/{key}/{name}")) is not None:
+                    place = "cpu" if key == "step" and parameter.device.type == "cpu" else parameter.device
+                    optimizer.state[parameter][key] = value.to(place)
+    device = next(iter(trained.values())).device
+    best = {name: tensors[f"best/{name}"].to(device) for name in trained}
+    return History(**json.loads(metadata["history"])), best
