@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from course_utils.exercises import CheckFailed, call, check, diagnose, require
+from course_utils.exercises.engine import exercise, show
 from course_utils.exercises.quiz import Choice, Question
 
 
@@ -286,100 +287,68 @@ def _sgns_answer(
     return _Answer(float(value), *gradients)
 
 
-@check("keep_probability: the square root of t / f, and never more than 1")
-def check_keep_probability(keep_probability: Callable[[np.ndarray, float], np.ndarray]) -> None:
+def _keep(counts: np.ndarray, t: float) -> np.ndarray:
     """Check a function from counts (V,) and a threshold t to probabilities (V,), min(1, sqrt(t / f)).
 
     f is a word's share of all counts. Equation 5 of Mikolov et al. (2013), arXiv:1310.4546, gives the probability
     1 - sqrt(t / f) of discarding an occurrence; what is wanted is that of keeping it.
     """
-    cases = (
-        (np.array([2700, 270, 27, 3]), 0.02),
-        (np.array([60.0, 25.0, 10.0, 4.0, 1.0]), 0.03),
-        (np.array([3, 300, 20_000, 40, 600_000, 7]), 2e-4),
-        (np.array([5, 5, 5]), 0.5),  # all are rare enough
-    )
-    for counts, threshold in cases:
-        given = counts.copy()
-        with np.errstate(all="ignore"):
-            found = call(keep_probability, given, threshold)
-        require(
-            np.array_equal(given, counts),
-            "Your function changes the counts, which it should only read. Write x = x / y, not x /= y.",
-        )
-        require(isinstance(found, np.ndarray), f"Return a numpy array, not {type(found).__name__}.")
-        require(
-            found.dtype != bool,
-            "You return True and False: the draw comes later. Return the probabilities of keeping.",
-        )
-        require(found.dtype.kind in "fiu", f"Return numbers; yours are of type {found.dtype}.")
-        require(
-            found.shape == counts.shape,
-            f"For {len(counts)} counts you return an array of shape {found.shape}; one probability for each is wanted.",
-        )
-        share = counts / counts.sum()
-        said = (
-            f"For counts {_whole(counts)}, so shares {_short(share)}, and threshold {threshold:g} you return {_short(found)} "
-            f"and not {_short(_keep(threshold / share))}"
-        )
-        _diagnose(found, _keep(threshold / share), _wrong_keeps(counts, threshold), said)
+    return np.minimum(1, np.sqrt(_ratio(counts, t)))
 
 
-def _keep(ratio: np.ndarray) -> np.ndarray:
-    return np.minimum(1, np.sqrt(ratio))
+def _ratio(counts: np.ndarray, t: float) -> np.ndarray:
+    return t / (counts / counts.sum())
 
 
-def _wrong_keeps(counts: np.ndarray, threshold: float) -> list[tuple[np.ndarray, str]]:
-    """Answers of ``keep_probability`` that are wrong, and what is probably wrong with them."""
-    share = counts / counts.sum()
-    ratio = threshold / share
-    right, root = _keep(ratio), np.sqrt(ratio)
-    discard = (
-        "that is the probability of discarding, as the paper prints it. Keeping is the rest: sqrt(t / f)."
-    )
-    no_shares = "you divide the threshold by the counts. f is a share: counts / counts.sum()."
-    no_root = "the square root is missing."
-    program = (
-        "that is sqrt(t / f) + t / f, the formula of the published program and of this course's package, and right there. The "
-        "exercise asks for the paper's equation 5: sqrt(t / f) alone."
-    )
-    upside_down = "the fraction is upside down. It is t / f, so that frequent words are kept less often."
-    base = "f is a word's share of all counts: divide by counts.sum(), not by"
-    brackets = "the root covers only a part of the fraction. It is the root of t / f: mind the brackets."
-    wrong = [
-        (root, "what is above 1 is no probability. Rare words are always kept: np.minimum(1, ...)."),
-        (1 - right, discard),
-        (1 - root, discard),
-        (_keep(threshold / counts), no_shares),
-        (1 - _keep(threshold / counts), f"{no_shares} And keep is the opposite of discard: leave out the `1 -`."),
-        (np.minimum(1, ratio), no_root),
-        (ratio, f"{no_root} And cap it at 1: np.minimum(1, ...)."),
-        (1 - np.minimum(1, ratio), f"{no_root} And keep is the opposite of discard: leave out the `1 -`."),
-        (np.minimum(1, root + ratio), program),
-        (root + ratio, f"{program} And cap it at 1: np.minimum(1, ...)."),
-        (_keep(share / threshold), upside_down),
-        (np.sqrt(share / threshold), upside_down),
-        (np.maximum(1, root), "np.maximum takes the larger one. A cap at 1 is np.minimum(1, ...)."),
-        (np.where(root < 1, root, 0), "rare words are thrown away. Where sqrt(t / f) is above 1, keep them: 1, not 0."),
-        (share, "these are the shares. The probability of keeping is sqrt(t / f), at most 1."),
-        (_keep(threshold * counts.max() / counts), f"{base} the largest one."),
-        (_keep(threshold * len(counts) / counts), f"{base} the number of words."),
-        (right / right.sum(), "yours add up to 1. Each word has its own probability of being kept: leave out the last division."),
-        (np.minimum(1, math.sqrt(threshold) / share), brackets),
-        (np.minimum(1, threshold / np.sqrt(share)), brackets),
-        (_keep(threshold // share), "`//` drops what comes after the decimal point. Divide with `/`."),
-        (
-            np.ones(len(counts)),
-            "every word is always kept. If you divide with `//`, the shares become 0: use `/`. Or the cap is the wrong way "
-            "round: it is np.minimum(1, ...).",
-        ),
-        (
-            np.zeros(len(counts)),
-            "every word is thrown away. If you divide with `//`, what is less than 1 becomes 0: use `/`.",
-        ),
-    ]  # fmt: skip
-    ignored = "your function does not use the threshold it is given. Write no fixed number."
-    return wrong + [(_keep(fixed / share), ignored) for fixed in (1e-3, 1e-4, 1e-5) if fixed != threshold]
+_DISCARD = "that is the probability of discarding, as the paper prints it. Keeping is the rest: sqrt(t / f)."
+_NO_SHARES = "you divide the threshold by the counts. f is a share: counts / counts.sum()."
+_REST = "And keep is the opposite of discard: leave out the `1 -`."
+_NO_ROOT = "the square root is missing."
+_UPSIDE_DOWN = "the fraction is upside down. It is t / f, so that frequent words are kept less often."
+_BASE = "f is a word's share of all counts: divide by counts.sum(), not by"
+_BRACKETS = "the root covers only a part of the fraction. It is the root of t / f: mind the brackets."
+_CAP = "And cap it at 1: np.minimum(1, ...)."
+# fmt: off
+_PROGRAM = ("that is sqrt(t / f) + t / f, the formula of the published program and of this course's package, and right there. "
+            "The exercise asks for the paper's equation 5: sqrt(t / f) alone.")
+
+check_keep_probability = exercise(
+    "keep_probability: the square root of t / f, and never more than 1",
+    _keep,
+    inputs=("the counts", "the threshold"),
+    cases=[(np.array([2700, 270, 27, 3]), 0.02), (np.array([60.0, 25.0, 10.0, 4.0, 1.0]), 0.03),
+           (np.array([3, 300, 20_000, 40, 600_000, 7]), 2e-4), (np.array([5, 5, 5]), 0.5)],  # the last: all are rare enough
+    describe=lambda counts, t: f"For counts {show(counts, 6)}, so shares {show(counts / counts.sum())}, and threshold {t:g}",
+    shapes=[(lambda *_: None, "one probability for each is wanted.")],
+    kinds={"b": "You return True and False: the draw comes later. Return the probabilities of keeping."},
+    mistakes=[
+        (lambda c, t: np.sqrt(_ratio(c, t)), "what is above 1 is no probability. Rare words are always kept: np.minimum(1, ...)."),
+        (lambda c, t: 1 - _keep(c, t), _DISCARD),
+        (lambda c, t: 1 - np.sqrt(_ratio(c, t)), _DISCARD),
+        (lambda c, t: np.minimum(1, np.sqrt(t / c)), _NO_SHARES),
+        (lambda c, t: 1 - np.minimum(1, np.sqrt(t / c)), f"{_NO_SHARES} {_REST}"),
+        (lambda c, t: np.minimum(1, _ratio(c, t)), _NO_ROOT),
+        (_ratio, f"{_NO_ROOT} {_CAP}"),
+        (lambda c, t: 1 - np.minimum(1, _ratio(c, t)), f"{_NO_ROOT} {_REST}"),
+        (lambda c, t: np.minimum(1, np.sqrt(_ratio(c, t)) + _ratio(c, t)), _PROGRAM),
+        (lambda c, t: np.sqrt(_ratio(c, t)) + _ratio(c, t), f"{_PROGRAM} {_CAP}"),
+        (lambda c, t: np.minimum(1, np.sqrt(1 / _ratio(c, t))), _UPSIDE_DOWN),
+        (lambda c, t: np.sqrt(1 / _ratio(c, t)), _UPSIDE_DOWN),
+        (lambda c, t: np.maximum(1, np.sqrt(_ratio(c, t))), "np.maximum takes the larger one. A cap at 1 is np.minimum(1, ...)."),
+        (lambda c, t: np.where(_ratio(c, t) < 1, np.sqrt(_ratio(c, t)), 0), "rare words are thrown away. Where sqrt(t / f) is above 1, keep them: 1, not 0."),
+        (lambda c, t: c / c.sum(), "these are the shares. The probability of keeping is sqrt(t / f), at most 1."),
+        (lambda c, t: np.minimum(1, np.sqrt(t * c.max() / c)), f"{_BASE} the largest one."),
+        (lambda c, t: np.minimum(1, np.sqrt(t * len(c) / c)), f"{_BASE} the number of words."),
+        (lambda c, t: _keep(c, t) / _keep(c, t).sum(), "yours add up to 1. Each word has its own probability of being kept: leave out the last division."),
+        (lambda c, t: np.minimum(1, math.sqrt(t) / (c / c.sum())), _BRACKETS),
+        (lambda c, t: np.minimum(1, t / np.sqrt(c / c.sum())), _BRACKETS),
+        (lambda c, t: np.minimum(1, np.sqrt(t // (c / c.sum()))), "`//` drops what comes after the decimal point. Divide with `/`."),
+        (lambda c, t: np.ones(len(c)), "every word is always kept. If you divide with `//`, the shares become 0: use `/`. Or the cap is the wrong way round: it is np.minimum(1, ...)."),
+        (lambda c, t: np.zeros(len(c)), "every word is thrown away. If you divide with `//`, what is less than 1 becomes 0: use `/`."),
+        *((lambda c, t, fixed=fixed: _keep(c, fixed), "your function does not use the threshold it is given. Write no fixed number.") for fixed in (1e-3, 1e-4, 1e-5)),
+    ],
+)
+# fmt: on
 
 
 # Rows of different lengths; each of the questions below has a different answer if something is left out.
