@@ -42,7 +42,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Check = Callable[[Callable[..., Any]], None]
 Case = tuple[Any, ...]
@@ -54,15 +54,14 @@ SOLUTION = "# One solution"  # so begins a solution's cell
 CHECKS: dict[str, list[str]] = {}  # lecture -> the names of its checks, in order, once its module is imported
 
 
+# fmt: off
 class CheckFailed(AssertionError):
     """An answer is not right yet; the message says what is probably wrong."""
 
-    def _render_traceback_(self) -> list[str]:
-        # IPython asks for this: a student needs the diagnosis, not the inside of the check.
+    def _render_traceback_(self) -> list[str]:  # IPython asks for this: a student needs the diagnosis, not the inside of the check
         return [f"✗ {self}"]
 
 
-# fmt: off
 @dataclass(frozen=True)
 class Part:
     """One of the values that an answer consists of; its type and shape are the reference's."""
@@ -97,17 +96,32 @@ class Exercise(Part):
     changed: Sequence[str] = ()  # the inputs that the function is there to change
     also: Check | None = None
 
+    def all_parts(self) -> Sequence[Part]:
+        """The parts, or the exercise itself where there is one value."""
+        return self.parts or (self,)
+
     def said_of(self, case: Case) -> str:
         """The case in words, to begin a message with."""
-        if self.describe:
-            return self.describe(*case)
-        return "For " + ", ".join(f"{name} {show(value)}" for name, value in zip(self.inputs, case, strict=True))
+        named = (f"{name} {show(value)}" for name, value in zip(self.inputs, case, strict=True))
+        return self.describe(*case) if self.describe else f"For {', '.join(named)}"
 
-    def values(self, case: Case, function: Callable[..., Any] | None = None) -> tuple[Any, ...]:
-        """What is compared, a value for each part: the right ones, or those of a mistake."""
-        given = _copied(self, case)
+    def copied(self, case: Case) -> list[Any]:
+        """The case, to be given to a function that may do anything with it."""
+        given = copy.deepcopy(list(case))
+        for name in self.gradients:
+            given[list(self.inputs).index(name)].requires_grad_()
+        return given
+
+    def values(self, given: Sequence[Any], raw: Any) -> tuple[Any, ...]:
+        """What is compared, a value for each part, of an answer."""
+        raw = self.observe(*given, raw) if self.observe else raw
+        return tuple(raw) if self.parts else (raw,)
+
+    def right(self, case: Case, function: Callable[..., Any] | None = None) -> tuple[Any, ...]:
+        """What is compared of the right answer, or of that of a mistake."""
+        given = self.copied(case)
         with _quietly():
-            return _values(self, given, (function or self.reference)(*given))
+            return self.values(given, (function or self.reference)(*given))
 
 
 def exercise(title: str, reference: Callable[..., Any], *, called: str = "", **data: Any) -> Any:
@@ -126,69 +140,51 @@ def exercise(title: str, reference: Callable[..., Any], *, called: str = "", **d
 
 def grade(task: Exercise, function: Callable[..., Any]) -> None:
     """Raise CheckFailed with a diagnosis unless the function answers every case as the reference does."""
-    raws = [_answer(task, function, case) for case in task.cases]
-    mine, theirs = [values for _, _, values in raws], [task.values(case) for case in task.cases]
-    for number, part in enumerate(task.parts or (task,)):
-        right = [close(one[number], other[number], part.rtol) for one, other in zip(mine, theirs, strict=True)]
-        if not all(right):
-            off = right.index(False)
-            said = _said(task, number, task.cases[off], mine[off][number], theirs[off][number])
-            raise CheckFailed(said + _diagnosis(task, number, mine, theirs, right))
-    for case, (given, raw, _) in zip(task.cases, raws, strict=True):
+    answers = [_answer(task, function, case) for case in task.cases]
+    mine, theirs = [values for *_, values in answers], [task.right(case) for case in task.cases]
+    for number, part in enumerate(task.all_parts()):
+        good = [close(one[number], other[number], part.rtol) for one, other in zip(mine, theirs, strict=True)]
+        if not all(good):
+            off = good.index(False)
+            one, other, case = mine[off][number], theirs[off][number], task.cases[off]
+            why = _diagnosis(task, number, mine, good) or _too_narrow(one, other) or _text(part.otherwise, one, other, *case)
+            raise CheckFailed(_said(task, number, case, one, other) + (f": {why}" if why else "."))
+    for case, (given, raw, _) in zip(task.cases, answers, strict=True):
         _check_gradient(task, case, given, raw)
     for case, advice in task.edges:
-        _check_edge(task, function, case, advice)
+        given, raw, values = _answer(task, function, case, edge=advice)
+        for number, (one, other) in enumerate(zip(values, task.right(case), strict=True)):
+            said = "" if close(one, other, task.all_parts()[number].rtol) else _said(task, number, case, one, other)
+            require(not said, f"{said}: {_text(advice, one, *case)}" if said else "")
+        _check_gradient(task, case, given, raw)
     for case, advice in task.refused:
-        _check_refusal(task, function, case, advice)
+        with contextlib.suppress(ValueError):
+            result = _tried(task, function, case, task.copied(case), advice, refused=(ValueError,))
+            raise CheckFailed(f"{task.said_of(case)} you return {show(result)}. {advice}")
     if task.also:
         task.also(function)
 
 
-def _diagnosis(task: Exercise, number: int, mine: list[Any], theirs: list[Any], right: list[bool]) -> str:
+def _diagnosis(task: Exercise, number: int, mine: Sequence[tuple[Any, ...]], good: Sequence[bool]) -> str:
     """What explains every answer; or else the first one that is off, without contradicting those that are right."""
-    part, off = _parts(task)[number], right.index(False)
+    part, off = task.all_parts()[number], good.index(False)
 
-    def explains(mistake: Callable[..., Any], whole: bool, i: int) -> bool:
+    def explains(mistake: Callable[..., Any], alone: bool, i: int) -> bool:
         try:
-            guess = _guess(task, task.cases[i], mistake, None if whole else number)
+            with _quietly():
+                whole = not alone or task.observe  # a mistake of a part, otherwise, returns that part alone
+                guess = task.right(task.cases[i], mistake) if whole else (mistake(*task.copied(task.cases[i])),)
+            pairs = zip(mine[i][number : number + 1] if alone else mine[i], guess[number : number + 1] if alone and whole else guess, strict=True)
+            return all(close(*pair, part.rtol) for pair in pairs)
         except Exception:  # a mistake need not have an answer everywhere
             return False
-        return all(close(mine[i][place], value, part.rtol) for place, value in guess.items())
 
-    slips = [(*mistake, True) for mistake in task.mistakes] + [(*mistake, False) for mistake in (part.mistakes if task.parts else ())]
-    for cases in (range(len(right)), [off] + [i for i, good in enumerate(right) if good]):
-        for mistake, why, whole in slips:
-            if all(explains(mistake, whole, i) for i in cases):
-                return f": {_text(why, *task.cases[off])}"
-    one, other = mine[off][number], theirs[off][number]
-    why = _too_narrow(one, other) or _text(part.otherwise, one, other, *task.cases[off])
-    return f": {why}" if why else "."
-
-
-def _guess(task: Exercise, case: Case, mistake: Callable[..., Any], number: int | None) -> dict[int, Any]:
-    """What a mistake makes of a case, by part; where it belongs to one part, it returns that part alone."""
-    given = _copied(task, case)
-    with _quietly():
-        raw = mistake(*given)
-        if number is None:
-            return dict(enumerate(_values(task, given, raw)))
-        return {number: _values(task, given, raw)[number] if task.observe else raw}
-
-
-def _parts(task: Exercise) -> Sequence[Part]:
-    return task.parts or (task,)
-
-
-def _values(task: Exercise, given: Case, raw: Any) -> tuple[Any, ...]:
-    raw = task.observe(*given, raw) if task.observe else raw
-    return tuple(raw) if task.parts else (raw,)
-
-
-def _copied(task: Exercise, case: Case) -> list[Any]:
-    given = copy.deepcopy(list(case))
-    for name in task.gradients:
-        given[list(task.inputs).index(name)].requires_grad_()
-    return given
+    slips = [(*slip, False) for slip in task.mistakes] + [(*slip, True) for slip in (part.mistakes if task.parts else ())]
+    for cases in (range(len(good)), [i for i, right in enumerate(good) if right or i == off]):
+        for mistake, why, alone in slips:
+            if all(explains(mistake, alone, i) for i in cases):
+                return _text(why, *task.cases[off])
+    return ""
 
 
 @contextlib.contextmanager
@@ -203,82 +199,80 @@ def _text(advice: Advice, *given: Any) -> str:
 
 
 def _said(task: Exercise, number: int, case: Case, mine: Any, right: Any) -> str:
-    part, before = _parts(task)[number], _parts(task)[:number]
+    part, before = task.all_parts()[number], task.all_parts()[:number]
     if part.said:
         return part.said(mine, right, *case)
-    start = f"The {before[0].name} is right. " if before else ""
-    what, verb = (f"your {part.name}", "is") if part.name else ("you return", "")
-    if isinstance(right, np.ndarray | Tensor) and right.ndim > 1 and np.size(_array(right)) > 12:
+    said = f"{f'The {before[0].name} is right. ' if before else ''}{task.said_of(case)} {f'your {part.name} is' if part.name else 'you return'}"
+    if isinstance(right, np.ndarray | Tensor) and right.ndim > 1 and np.size(_array(right)) > 12:  # the first row that is off
         row = next(i for i in np.ndindex(*right.shape[:-1]) if not close(mine[i], right[i], part.rtol))
-        what, verb = f"row {', '.join(map(str, row))} of {f'your {part.name}' if part.name else 'what you return'}", "is"
-        mine, right = mine[row], right[row]
-    return f"{start}{task.said_of(case)} {what} {verb + ' ' if verb else ''}{show(mine)} and not {show(right)}"
+        mine, right, said = mine[row], right[row], f"{said}, in row {', '.join(map(str, row))},"
+    return f"{said} {show(mine)} and not {show(right)}"
 
 
-def _answer(
-    task: Exercise, function: Callable[..., Any], case: Case, edge: Advice | None = None
-) -> tuple[list[Any], Any, tuple[Any, ...]]:
-    """The inputs after the call, what the function returned, and its values, each of the type and shape of the right one."""
-    right = task.values(case) if not task.observe else (task.reference(*_copied(task, case)),)
-    given, said = _copied(task, case), task.said_of(case)
+def _tried(task: Exercise, function: Callable[..., Any], case: Case, given: list[Any], advice: Advice | None, refused: tuple = ()) -> Any:
+    """What the function returns; where there is an advice, an error or nothing is answered with it."""
     try:
         with _quietly():
-            raw = call(function, *given, may_raise=() if edge is None else (Exception,), nothing=edge is not None)
-    except CheckFailed:
+            raw = call(function, *given, may_raise=() if advice is None else (Exception,), nothing=advice is not None)
+    except (CheckFailed, *refused):
         raise
-    except Exception as error:  # at an edge only
-        raise CheckFailed(f"{said} your function stops with {type(error).__name__}: {_text(edge or '', error, *case)}") from error
-    require(edge is None or raw is not None, f"{said} you return nothing. {_text(edge or '', None, *case)}")
+    except Exception as error:
+        why = _text(advice or "", error, *case)
+        raise CheckFailed(f"{task.said_of(case)} your function stops with {type(error).__name__}: {f'{error}. ' if refused else ''}{why}") from error
+    require(raw is not None, "" if raw is not None else f"{task.said_of(case)} you return nothing. {_text(advice or '', None, *case)}")
+    return raw
+
+
+def _answer(task: Exercise, function: Callable[..., Any], case: Case, edge: Advice | None = None) -> tuple[list[Any], Any, tuple[Any, ...]]:
+    """The inputs after the call, what was returned, and what is compared, once it is of the type and shape of the right answer."""
+    given = task.copied(case)
+    raw = _tried(task, function, case, given, edge)
     for name, before, after in zip(task.inputs, case, given, strict=True):
-        require(name in task.changed or same(before, after), f"Your function changes {name}, {task.only_read}")
-    parts: Sequence[Part] = (task,) if task.observe else _parts(task)
-    results = [raw]
-    if len(parts) > 1:
-        order = f"Return {len(parts)} things, in this order: {', '.join(part.name for part in parts)}"
-        require(isinstance(raw, tuple | list), f"{order}; you return only one, a {type(raw).__name__}.")
-        require(len(raw) == len(parts), f"{order}; you return {len(raw)}.")
-        results = list(raw)
-    results = [_value(task, part, case, mine, wanted, edge is not None) for part, mine, wanted in zip(parts, results, right, strict=True)]
-    return given, raw, _values(task, given, results[0]) if task.observe else tuple(results)
+        require(name in task.changed or close(after, before, 0), f"Your function changes {name}, {task.only_read}")
+    with _quietly():
+        right = task.reference(*task.copied(case))
+    if not task.parts or task.observe:
+        mine = _value(task, task, case, raw, right, edge is not None)
+        return given, raw, task.values(given, mine)
+    order = f"Return {len(task.parts)} things, in this order: {', '.join(part.name for part in task.parts)}"
+    require(isinstance(raw, tuple | list), f"{order}; you return only one, a {type(raw).__name__}.")
+    require(len(raw) == len(task.parts), f"{order}; you return {len(raw)}.")
+    return given, raw, tuple(_value(task, *of_one, edge is not None) for of_one in zip(task.parts, [case] * len(raw), raw, right, strict=True))
 
 
 def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: bool) -> Any:
     """One value of an answer, once it is of the right type and shape, and finite."""
-    name = f"Your {part.name}" if part.name else "Your answer"
-    kind = type(mine).__name__
+    kind, your = type(mine).__name__, f"your {part.name or 'answer'}"
     require(kind not in part.kinds, part.kinds.get(kind))
-    if isinstance(mine, tuple) and not isinstance(right, tuple | list):
-        raise CheckFailed(f"{name} should be one thing, and you return several: {len(mine)} of them, in a tuple.")
-    if isinstance(right, numbers.Real | np.number) and not isinstance(right, bool):
-        found, number = np.shape(_array(mine)), f"Return one number: {name[0].lower()}{name[1:]}" if not part.name else name
-        require(found == (), f"{number} has shape {found}, and should be one number. {_advice(part, case, found)}")
+    several = isinstance(mine, tuple) and not isinstance(right, tuple | list)
+    require(not several, f"{your.capitalize()} should be one thing, and you return several things: {mine!r}.")
+    if isinstance(right, np.ndarray | Tensor):
+        wanted, class_ = ("a numpy array", np.ndarray) if isinstance(right, np.ndarray) else ("a tensor", Tensor)
+        require(isinstance(mine, class_), f"{f'{part.name} should be' if part.name else 'Return'} {wanted}, not {kind}.")
+        letter, dtype, holds = _array(mine).dtype.kind, str(mine.dtype).removeprefix("torch."), _array(right).dtype.kind
+        for key in (dtype, letter):
+            require(key not in part.kinds, part.kinds.get(key))
+        accepted, words = {"f": ("fiu", "numbers"), "b": ("b", "true and false")}.get(holds, ("iub", "whole numbers"))
+        require(letter in accepted, f"{f'{part.name} should hold' if part.name else 'Return'} {words}, and not {dtype}.")
+        sizes = f"{task.said_of(case)} {part.name or 'your answer'} has shape {tuple(mine.shape)} and not {tuple(right.shape)}"
+        require(mine.shape == right.shape, f"{sizes}: {_shape_advice(part, case, tuple(mine.shape)) or 'see which dimension is which.'}")
+    elif isinstance(right, numbers.Real | np.number) and not isinstance(right, bool):
+        number, shape = your.capitalize() if part.name else f"Return one number: {your}", np.shape(_array(mine))
+        require(shape == (), f"{number} has shape {shape}, and should be one number. {_shape_advice(part, case, shape)}")
         mine = mine.item() if isinstance(mine, np.ndarray | np.generic | Tensor) else mine
         real = isinstance(mine, numbers.Real) and not isinstance(mine, bool)
         require(real, f"{number} should be a number, not {type(mine).__name__}: {mine!r}.")
         mine = mine if isinstance(mine, int) else float(mine)
-    elif isinstance(right, np.ndarray | Tensor):
-        wanted, needed = ("numpy array", np.ndarray) if isinstance(right, np.ndarray) else ("tensor", Tensor)
-        require(isinstance(mine, needed), f"{f'{part.name} should be' if part.name else 'Return'} a {wanted}, not {kind}.")
-        letter, dtype = _array(mine).dtype.kind, str(mine.dtype).removeprefix("torch.")
-        for key in (dtype, letter):
-            require(key not in part.kinds, part.kinds.get(key))
-        words = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "b": "true and false"}
-        wanted = _array(right).dtype.kind
-        fits = letter in {"f": "fiu", "i": "iub", "u": "iub"}.get(wanted, wanted)
-        should = f"{part.name} should hold" if part.name else "Return"
-        require(fits, f"{should} {words.get(wanted, wanted)}, and not {dtype}.")
-        sizes = f"{task.said_of(case)} {part.name or 'your answer'} has shape {tuple(mine.shape)} and not {tuple(right.shape)}"
-        require(mine.shape == right.shape, f"{sizes}: {_advice(part, case, tuple(mine.shape)) or 'see which dimension is which.'}")
-    elif right is not None:
-        kinds = (list, tuple) if isinstance(right, list | tuple) else Mapping if isinstance(right, Mapping) else type(right)
-        require(isinstance(mine, kinds), f"{name} should be a {type(right).__name__}, not {kind}: {mine!r}.")
+    else:
+        mine = bool(mine) if isinstance(right, bool) and np.shape(mine) == () and isinstance(mine, np.bool_ | np.ndarray | Tensor) else mine
+        class_ = (list, tuple) if isinstance(right, list | tuple) else Mapping if isinstance(right, Mapping) else type(right)
+        require(isinstance(mine, class_), f"{your.capitalize()} should be a {type(right).__name__}, not {kind}: {mine!r}.")
         return mine
-    well = edge or np.isfinite(_array(mine)).all() or not np.isfinite(_array(right)).all()
-    require(well, f"{task.said_of(case)} {name[0].lower()}{name[1:]} is {show(mine)}. {part.infinite}")
+    require(edge or not np.isfinite(_array(right)).all() or np.isfinite(_array(mine)).all(), f"{task.said_of(case)} {your} is {show(mine)}. {part.infinite}")
     return mine
 
 
-def _advice(part: Part, case: Case, found: tuple[int, ...]) -> str:
+def _shape_advice(part: Part, case: Case, found: tuple[int, ...]) -> str:
     return next((_text(why, *case) for shape, why in part.shapes if shape(*case) in (found, None)), "")
 
 
@@ -287,67 +281,31 @@ def _check_gradient(task: Exercise, case: Case, given: list[Any], raw: Any) -> N
     if not task.gradients:
         return
     require(raw.requires_grad, "No gradient flows: stay in torch, without .detach(), .item() or no_grad.")
-    theirs, gradients = _copied(task, case), []
+    theirs, gradients = task.copied(case), []
     for arguments, result in ((given, raw), (theirs, task.reference(*theirs))):
         wanted = [arguments[list(task.inputs).index(name)] for name in task.gradients]
-        up = torch.linspace(1, 2, result.numel(), dtype=result.dtype).view(result.shape)
+        up = torch.linspace(1, 2, result.numel(), dtype=result.dtype).view(result.shape)  # a sum of a softmax would have none
         gradients.append(torch.autograd.grad(result, wanted, up, allow_unused=True, materialize_grads=True))
-    require(all(close(one, other) for one, other in zip(*gradients, strict=True)), task.uphill)
-
-
-def _check_edge(task: Exercise, function: Callable[..., Any], case: Case, advice: Advice) -> None:
-    """An input at which whatever goes wrong has the same reason."""
-    given, raw, mine = _answer(task, function, case, edge=advice)
-    for number, (one, other) in enumerate(zip(mine, task.values(case), strict=True)):
-        if not close(one, other, _parts(task)[number].rtol):
-            raise CheckFailed(f"{_said(task, number, case, one, other)}: {_text(advice, one, *case)}")
-    _check_gradient(task, case, given, raw)
-
-
-def _check_refusal(task: Exercise, function: Callable[..., Any], case: Case, advice: str) -> None:
-    said = task.said_of(case)
-    try:
-        with _quietly():
-            result = call(function, *_copied(task, case), may_raise=(Exception,), nothing=True)
-    except ValueError:
-        return
-    except CheckFailed:
-        raise
-    except Exception as error:
-        raise CheckFailed(f"{said} your function stops with {type(error).__name__}: {error}. {advice}") from error
-    raise CheckFailed(f"{said} you return {'nothing' if result is None else show(result)}. {advice}")
-
-
-def same(one: Any, other: Any) -> bool:
-    """To the bit, whatever the two are, nan included."""
-    if isinstance(one, nn.Module):
-        return same(dict(one.state_dict()), dict(other.state_dict()))
-    if isinstance(one, Mapping):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, np.ndarray | Tensor):
-        one, other = _array(one), _array(other)
-        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
-    return bool(one == other)
+    require(all(map(close, *gradients)), task.uphill)
 
 
 def close(one: Any, other: Any, rtol: float | None = None) -> bool:
-    """Numbers that are not whole nearly, as their dtype allows; anything else exactly."""
+    """Numbers that are not whole nearly, as their dtype allows, or to the bit with an ``rtol`` of 0; anything else exactly."""
     if isinstance(other, Mapping):
         return isinstance(one, Mapping) and one.keys() == other.keys() and all(close(one[key], other[key], rtol) for key in other)
     if isinstance(other, list | tuple):
-        alike = isinstance(one, list | tuple) and len(one) == len(other)
-        return alike and all(close(x, y, rtol) for x, y in zip(one, other, strict=True))
+        return isinstance(one, list | tuple) and len(one) == len(other) and all(close(*pair, rtol) for pair in zip(one, other, strict=True))
     if not isinstance(other, numbers.Real | np.number | np.ndarray | Tensor):
-        return bool(one == other)
+        alike = type(one) is type(other) and hasattr(other, "__dict__")  # modules, vectors with their words
+        return close(vars(one), vars(other), rtol) if alike else bool(one == other)
     one, other = _array(one), _array(other)
     if one.shape != other.shape or one.dtype.kind not in "biufc":
         return False
     if other.dtype.kind not in "fc":
         return np.array_equal(one, other)
-    coarse = min(x.dtype.itemsize for x in (one, other) if x.dtype.kind in "fc" or x is other) < 8
-    return np.allclose(one, other, rtol=rtol or (1e-4 if coarse else 1e-5), atol=1e-6 if coarse else 1e-8, equal_nan=True)
+    coarse = other.dtype.itemsize < 8 or (one.dtype.kind == "f" and one.dtype.itemsize < 8)
+    rtol, atol = (1e-4 if coarse else 1e-5) if rtol is None else rtol, (1e-6 if coarse else 1e-8) if rtol != 0 else 0
+    return np.allclose(one, other, rtol=rtol, atol=atol, equal_nan=True)
 
 
 def _array(value: Any) -> np.ndarray:
@@ -362,10 +320,8 @@ def _array(value: Any) -> np.ndarray:
 
 def _too_narrow(mine: Any, right: Any) -> str:
     """What is said of values that would be right if their dtype could hold them."""
-    if not all(isinstance(value, np.ndarray | Tensor) for value in (mine, right)) or mine.dtype == right.dtype:
-        return ""
-    one, other = _array(mine), _array(right)
-    narrow = np.array_equal(one, other.astype(one.dtype))
+    arrays = all(isinstance(value, np.ndarray | Tensor) for value in (mine, right)) and _array(mine).dtype != _array(right).dtype
+    narrow = arrays and np.array_equal(_array(mine), _array(right).astype(_array(mine).dtype))
     return f"they are of type {mine.dtype}, which is too small for these numbers." if narrow else ""
 
 
@@ -380,30 +336,24 @@ def show(value: Any, digits: int = 4) -> str:
 def verify(run: Any) -> Iterator[str]:
     """What is wrong with the exercise of a check: a reference that fails, mistakes that pass or get another's diagnosis."""
     task = run.exercise
-    try:
-        grade(task, task.reference)
-    except CheckFailed as failed:
-        yield f"{task.title}: the reference fails: {failed}"
-    slips = [(mistake, why, None) for mistake, why in task.mistakes]
-    slips += [(mistake, why, number) for number, part in enumerate(task.parts) for mistake, why in part.mistakes]
-    for mistake, why, number in slips:
+    slips = [(*slip, None) for slip in [(task.reference, ""), *task.mistakes]]
+    for mistake, why, number in slips + [(*slip, number) for number, part in enumerate(task.parts) for slip in part.mistakes]:
 
         def answer(*case: Any, mistake: Callable[..., Any] = mistake, number: int | None = number) -> Any:
             if number is None or task.observe:
                 return mistake(*case)
-            values = list(task.values(case))
-            values[number] = mistake(*case)
-            return tuple(values)
+            right = task.right(case)
+            return (*right[:number], mistake(*case), *right[number + 1 :])
 
+        texts, failed = {_text(why, *case) for case in task.cases}, ""
         try:
             grade(task, answer)
-            yield f"{task.title}: a mistake passes: {_text(why, *task.cases[0])}"
-        except CheckFailed as failed:
-            if not any(_text(why, *case) in str(failed) for case in task.cases):
-                yield f"{task.title}: {_text(why, *task.cases[0])!r} is answered with {str(failed)!r}"
+        except CheckFailed as error:
+            failed = str(error)
+        if bool(failed) != bool(why) or not any(text in failed for text in texts):
+            yield f"{task.title}: {'; '.join(texts) or 'the reference'!r} is answered with {failed or 'a ✓'!r}"
 
 
-# fmt: on
 def check(title: str) -> Callable[[Check], Check]:
     """Make a check out of a function that raises :class:`CheckFailed`; ``title`` is what the ✓ confirms."""
 
@@ -414,11 +364,8 @@ def check(title: str) -> Callable[[Check], Check]:
 
         @functools.wraps(body)
         def run(function: Callable[..., Any]) -> None:
-            if not callable(function):
-                raise CheckFailed(
-                    f"Give the check your function itself, {body.__name__}(name), without calling it: it got "
-                    f"{type(function).__name__}."
-                )
+            kind = type(function).__name__
+            require(callable(function), f"Give the check your function itself, {body.__name__}(name), without calling it: it got {kind}.")
             body(function)
             print(f"✓ {title}")
             if lecture and not is_folded_solution(function):
@@ -437,12 +384,7 @@ def is_folded_solution(function: Callable[..., Any]) -> bool:
     return code is not None and linecache.getline(code.co_filename, 1).startswith(SOLUTION)
 
 
-def call(
-    function: Callable[..., Any],
-    *arguments: Any,
-    may_raise: tuple[type[Exception], ...] = (),
-    nothing: bool = False,
-) -> Any:
+def call(function: Callable[..., Any], *arguments: Any, may_raise: tuple[type[Exception], ...] = (), nothing: bool = False) -> Any:
     """Call a student's function; what goes wrong inside becomes a :class:`CheckFailed` that says where.
 
     Exceptions in ``may_raise`` pass through: the check expects them. So does None where ``nothing`` is allowed.
@@ -451,19 +393,14 @@ def call(
     try:
         result = function(*arguments)
     except NotImplementedError as error:
-        raise CheckFailed(
-            f"{name} is still to be written: put your lines where it says so, then run both cells."
-        ) from error
+        raise CheckFailed(f"{name} is still to be written: put your lines where it says so, then run both cells.") from error
     except may_raise:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames[1:] if frame.name == name]
-        line = (own or frames)[-1].line
-        where = f" at `{line}`" if line else ""
-        raise CheckFailed(f"{name} stopped{where} with {type(error).__name__}: {error}") from error
-    if result is None and not nothing:
-        raise CheckFailed(f"{name} returns nothing yet: write it, and end it with `return` and the answer.")
+        line = ([frame for frame in frames[1:] if frame.name == name] or frames)[-1].line
+        raise CheckFailed(f"{name} stopped{f' at `{line}`' if line else ''} with {type(error).__name__}: {error}") from error
+    require(result is not None or nothing, f"{name} returns nothing yet: write it, and end it with `return` and the answer.")
     return result
 
 
@@ -471,3 +408,4 @@ def require(condition: Any, diagnosis: Any) -> None:
     """Raise :class:`CheckFailed` with the diagnosis unless the condition holds."""
     if not condition:
         raise CheckFailed(diagnosis)
+# fmt: on

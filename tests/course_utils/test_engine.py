@@ -8,7 +8,9 @@ import pytest
 from course_utils import exercises
 from course_utils.exercises.engine import verify
 
-LECTURES = [module.name for module in pkgutil.iter_modules(exercises.__path__) if module.name.startswith("lecture_")]
+LECTURES = [
+    module.name for module in pkgutil.iter_modules(exercises.__path__) if module.name.startswith("lecture_")
+]
 CHECKS = {
     f"{name}.{check}": run
     for name in LECTURES
