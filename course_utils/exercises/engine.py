@@ -140,15 +140,23 @@ def exercise(title: str, reference: Callable[..., Any], *, called: str = "", **d
 
 def grade(task: Exercise, function: Callable[..., Any]) -> None:
     """Raise CheckFailed with a diagnosis unless the function answers every case as the reference does."""
-    answers = [_answer(task, function, case) for case in task.cases]
-    mine, theirs = [values for *_, values in answers], [task.right(case) for case in task.cases]
-    for number, part in enumerate(task.all_parts()):
+    answers, stopped = [], None
+    for case in task.cases:
+        try:
+            answers.append(_answer(task, function, case))
+        except CheckFailed as failed:  # what was wrong before comes first
+            stopped = failed
+            break
+    mine, theirs = [values for *_, values in answers], [task.right(case) for case in task.cases[: len(answers)]]
+    for number, part in enumerate(task.all_parts() if answers else ()):
         good = [close(one[number], other[number], part.rtol) for one, other in zip(mine, theirs, strict=True)]
         if not all(good):
             off = good.index(False)
             one, other, case = mine[off][number], theirs[off][number], task.cases[off]
             why = _diagnosis(task, number, mine, good) or _too_narrow(one, other) or _text(part.otherwise, one, other, *case)
             raise CheckFailed(_said(task, number, case, one, other) + (f": {why}" if why else "."))
+    if stopped:
+        raise stopped
     for case, (given, raw, _) in zip(task.cases, answers, strict=True):
         _check_gradient(task, case, given, raw)
     for case, advice in task.edges:
@@ -268,7 +276,8 @@ def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: 
         class_ = (list, tuple) if isinstance(right, list | tuple) else Mapping if isinstance(right, Mapping) else type(right)
         require(isinstance(mine, class_), f"{your.capitalize()} should be a {type(right).__name__}, not {kind}: {mine!r}.")
         return mine
-    require(edge or not np.isfinite(_array(right)).all() or np.isfinite(_array(mine)).all(), f"{task.said_of(case)} {your} is {show(mine)}. {part.infinite}")
+    odd = np.isnan(_array(mine)) if task.observe else ~np.isfinite(_array(mine)) & np.isfinite(_array(right))
+    require(edge or not odd.any(), f"{task.said_of(case)} {your} is {show(mine)}. {part.infinite}")
     return mine
 
 
