@@ -192,7 +192,7 @@ EXERCISES = {
     lecture_10.check_freeze: (
         [freeze, freeze_by_loop],
         [
-            (freeze_everything, "Nothing is left to train"),
+            (freeze_everything, "nothing is left to train"),
             (freeze_weights_only, "not the biases"),
             (freeze_without_eval, "dropout is active"),
             (freeze_with_model_eval, "head is in eval mode"),
@@ -232,11 +232,11 @@ EXERCISES = {
             (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).sum(1, keepdim=True) / mask.sum(1)[:, None, None], "left over"),
             (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).sum(1) // mask.sum(1, keepdim=True), "drops what comes after"),
             (lambda hidden, mask: hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True), "still in the sum"),
-            (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).sum(dim=1), "That is the sum"),
+            (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).sum(dim=1), "that is the sum"),
             (lambda hidden, mask: hidden.mean(dim=-1), "Average over dim=1"),
             (lambda hidden, mask: mean_pool(hidden, mask).detach(), "No gradient"),
             (lambda hidden, mask: mean_pool(hidden, mask).tolist(), "Return a tensor"),
-            (mean_pool_in_place, "changes its inputs"),
+            (mean_pool_in_place, "changes the hidden states"),
             (lambda hidden, mask: (hidden * mask).sum(dim=1), "stopped"),
         ],
     ),
