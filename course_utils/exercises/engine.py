@@ -71,7 +71,7 @@ class Part:
     mistakes: Sequence[Mistake] = ()
     shapes: Sequence[Mistake] = ()  # functions of a case that give a wrong shape, or None for any other
     kinds: Mapping[str, str] = field(default_factory=dict)  # a type, a dtype or its letter ("list", "float64", "b"): the advice
-    infinite: str = "Do you divide by 0?"
+    infinite: str = "Do you divide by 0?"  # what is said of inf and nan; "" where they are values like others
     otherwise: Advice = ""  # where no mistake explains the value; a function takes (value, right value, *case)
     said: Callable[..., str] | None = None  # of the same, instead of "For ... you return x and not y"
     rtol: float | None = None
@@ -94,6 +94,9 @@ class Exercise(Part):
     observe: Callable[..., Any] | None = None  # of (*case, after the call, the value)
     only_read: str = "which it should only read. Write x = x * y, not x *= y, and work on a copy of a list."
     changed: Sequence[str] = ()  # the inputs that the function is there to change
+    read: Callable[..., Any] | None = None  # of (what is returned, *case): the value to check; rows in lists become an array
+    stops: Mapping[type[Exception], Advice] = field(default_factory=dict)  # what is said of an error of this type
+    judged: Sequence[int] = ()  # the order in which the parts are compared, if it is not that in which they are returned
     also: Check | None = None
 
     def all_parts(self) -> Sequence[Part]:
@@ -148,7 +151,8 @@ def grade(task: Exercise, function: Callable[..., Any]) -> None:
             stopped = failed
             break
     mine, theirs = [values for *_, values in answers], [task.right(case) for case in task.cases[: len(answers)]]
-    for number, part in enumerate(task.all_parts() if answers else ()):
+    for number in (task.judged or range(len(task.all_parts()))) if answers else ():
+        part = task.all_parts()[number]
         good = [close(one[number], other[number], part.rtol) for one, other in zip(mine, theirs, strict=True)]
         if not all(good):
             off = good.index(False)
@@ -207,10 +211,10 @@ def _text(advice: Advice, *given: Any) -> str:
 
 
 def _said(task: Exercise, number: int, case: Case, mine: Any, right: Any) -> str:
-    part, before = task.all_parts()[number], task.all_parts()[:number]
+    part, order = task.all_parts()[number], list(task.judged or range(number + 1))
     if part.said:
         return part.said(mine, right, *case)
-    said = f"{f'The {before[0].name} is right. ' if before else ''}{task.said_of(case)} {f'your {part.name} is' if part.name else 'you return'}"
+    said = f"{f'The {task.parts[order[0]].name} is right. ' if number != order[0] else ''}{task.said_of(case)} {f'your {part.name} is' if part.name else 'you return'}"
     if isinstance(right, np.ndarray | Tensor) and right.ndim > 1 and np.size(_array(right)) > 12:  # the first row that is off
         row = next(i for i in np.ndindex(*right.shape[:-1]) if not close(mine[i], right[i], part.rtol))
         mine, right, said = mine[row], right[row], f"{said}, in row {', '.join(map(str, row))},"
@@ -221,11 +225,12 @@ def _tried(task: Exercise, function: Callable[..., Any], case: Case, given: list
     """What the function returns; where there is an advice, an error or nothing is answered with it."""
     try:
         with _quietly():
-            raw = call(function, *given, may_raise=() if advice is None else (Exception,), nothing=advice is not None)
+            raw = call(function, *given, may_raise=tuple(task.stops) if advice is None else (Exception,), nothing=advice is not None)
     except (CheckFailed, *refused):
         raise
     except Exception as error:
-        why = _text(advice or "", error, *case)
+        expected = (why for kind, why in task.stops.items() if isinstance(error, kind))
+        why = _text(next(expected) if advice is None else advice, error, *case)
         raise CheckFailed(f"{task.said_of(case)} your function stops with {type(error).__name__}: {f'{error}. ' if refused else ''}{why}") from error
     require(raw is not None, "" if raw is not None else f"{task.said_of(case)} you return nothing. {_text(advice or '', None, *case)}")
     return raw
@@ -235,6 +240,7 @@ def _answer(task: Exercise, function: Callable[..., Any], case: Case, edge: Advi
     """The inputs after the call, what was returned, and what is compared, once it is of the type and shape of the right answer."""
     given = task.copied(case)
     raw = _tried(task, function, case, given, edge)
+    raw = task.read(raw, *case) if task.read else raw
     for name, before, after in zip(task.inputs, case, given, strict=True):
         require(name in task.changed or close(after, before, 0), f"Your function changes {name}, {task.only_read}")
     with _quietly():
@@ -253,9 +259,11 @@ def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: 
     kind, your = type(mine).__name__, f"your {part.name or 'answer'}"
     require(kind not in part.kinds, part.kinds.get(kind))
     several = isinstance(mine, tuple) and not isinstance(right, tuple | list)
-    require(not several, f"{your.capitalize()} should be one thing, and you return several things: {mine!r}.")
+    require(not several, f"{your.capitalize()} should be one thing, and you return several: {len(mine) if several else 0} of them, in a tuple.")
     if isinstance(right, np.ndarray | Tensor):
         wanted, class_ = ("a numpy array", np.ndarray) if isinstance(right, np.ndarray) else ("a tensor", Tensor)
+        single = [_text(why, *case) for shape, why in part.shapes if isinstance(mine, numbers.Real) and shape(*case) == ()]
+        require(not single, f"{your.capitalize()} is a single number. {''.join(single)}")
         require(isinstance(mine, class_), f"{f'{part.name} should be' if part.name else 'Return'} {wanted}, not {kind}.")
         letter, dtype, holds = _array(mine).dtype.kind, str(mine.dtype).removeprefix("torch."), _array(right).dtype.kind
         for key in (dtype, letter):
@@ -276,8 +284,8 @@ def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: 
         class_ = (list, tuple) if isinstance(right, list | tuple) else Mapping if isinstance(right, Mapping) else type(right)
         require(isinstance(mine, class_), f"{your.capitalize()} should be a {type(right).__name__}, not {kind}: {mine!r}.")
         return mine
-    odd = np.isnan(_array(mine)) if task.observe else ~np.isfinite(_array(mine)) & np.isfinite(_array(right))
-    require(edge or not odd.any(), f"{task.said_of(case)} {your} is {show(mine)}. {part.infinite}")
+    odd = np.isfinite(_array(right)).all() and not np.isfinite(_array(mine)).all()
+    require(edge or not odd or not part.infinite, f"{task.said_of(case)} {your} is {show(mine)}. {part.infinite}")
     return mine
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_utils.exercises.engine import Part, exercise, show
+from course_utils.exercises.engine import Part, exercise, require, show
 from course_utils.exercises.quiz import Choice, Question
 
 
@@ -227,6 +227,11 @@ def _messages(labels: np.ndarray, scores: np.ndarray, least: float) -> str:
     return f"For {few} and a precision of {least:g}"
 
 
+def _no_nan(cut: Any, *_: Any) -> Any:
+    require(not isinstance(cut, float) or cut == cut, "Return one number, the threshold, not nan.")
+    return cut
+
+
 def _why_not(blocked: np.ndarray, right: np.ndarray, labels: np.ndarray, scores: np.ndarray, least: float) -> str:
     if blocked.any() and not right.any():
         return "no threshold reaches that precision, so block nothing: return math.inf."
@@ -262,7 +267,8 @@ check_threshold = exercise(
     ]],
     describe=_messages,
     observe=lambda labels, scores, least, cut: scores >= cut,
-    infinite="Return one number, or math.inf.",
+    infinite="",
+    read=_no_nan,
     said=lambda blocked, right, labels, scores, least:
     f"{_messages(labels, scores, least)} you block {f'what scores {scores[blocked].min():g} or more' if blocked.any() else 'nothing'}",
     otherwise=_why_not,
