@@ -215,7 +215,7 @@ def _why_not(blocked: np.ndarray, right: np.ndarray, labels: np.ndarray, scores:
         return f"the precision is only {labels[blocked].mean():.3f}: ham would be blocked wrongly."
     if not blocked.any():
         return f"that blocks nothing at all; {scores[right].min():g} would do."
-    return f"the precision holds, but the recall is {labels[blocked].sum() / labels.sum():.2f}; threshold {scores[right].min():g} finds more. {_ALL}"
+    return f"the precision holds, but the recall is {labels[blocked].sum() / labels.sum():.2f}; threshold {scores[right].min():g} finds more."
 
 
 _ALL = "Precision goes up and down along the thresholds: look at all of them, not only down to the first failure."
@@ -240,12 +240,13 @@ check_threshold = exercise(
         (_MANY, np.linspace(0.3, 0.99, 260).round(4), 0.99),
         ((_draw.random(60) < np.repeat(np.linspace(0.1, 1, 6), 10)).astype(int), np.repeat(np.linspace(0.4, 0.9, 6), 10), 0.8),
     ]],
-    describe=_messages, observe=lambda labels, scores, least, cut: scores >= cut, infinite="", read=_no_nan,
+    describe=_messages, observe=lambda labels, scores, least, cut: scores >= cut - 1e-7, infinite="", read=_no_nan,
     said=lambda blocked, right, labels, scores, least:
     f"{_messages(labels, scores, least)} you block {f'what scores {scores[blocked].min():g} or more' if blocked.any() else 'nothing'}",
     otherwise=_why_not,
     mistakes=[
         ((_ties_apart(1), _ties_apart(-1)), _TIES),
+        (lambda labels, scores, least: _threshold(labels, scores, least + 1e-9), "a precision of exactly the one that is asked for will do: >=, not >."),
         (_to_first_failure, _ALL),
         (lambda labels, scores, least: next((cut for cut in [-1.0, *np.unique(scores)[:-1]] if labels[scores > cut].mean() >= least), math.inf),
          "right for “score > threshold”, but a message is blocked at score >= threshold already."),
