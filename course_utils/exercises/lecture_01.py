@@ -183,7 +183,8 @@ check_keep_probability = exercise(
         (lambda c, t, r: np.ones(len(c)),
          "every word is always kept. If you divide with `//`, the shares become 0: use `/`. Or the cap is the wrong way round: it is np.minimum(1, ...)."),
         (lambda c, t, r: np.zeros(len(c)), "every word is thrown away. If you divide with `//`, what is less than 1 becomes 0: use `/`."),
-        (tuple(lambda c, t, r, fixed=fixed: _keep(c, fixed) for fixed in (1e-3, 1e-4, 1e-5)), "your function does not use the threshold it is given. Write no fixed number."),
+        (tuple(lambda c, t, r, fixed=fixed: _keep(c, fixed) for fixed in (1e-3, 1e-4, 1e-5)),
+         "your function does not use the threshold it is given. Write no fixed number."),
     ],
 )
 
@@ -227,11 +228,6 @@ def _unit(table: np.ndarray, axis: int = 1) -> np.ndarray:
 
 def _add(m: np.ndarray, n: np.ndarray, a: int, b: int, c: int) -> np.ndarray:
     return n @ (n[b] - n[a] + n[c])
-
-
-def _products(m: np.ndarray, n: np.ndarray, a: int, b: int, c: int) -> np.ndarray:
-    cosines = (n @ n.T + 1) / 2  # moved to 0 .. 1, as 3CosMul wants them
-    return cosines[b] * cosines[c] / (cosines[a] + 1e-3)
 
 
 def _not_a_candidate(answer: Any, right: str, words: list[str], vectors: np.ndarray, *question: str) -> str:
@@ -282,7 +278,8 @@ check_analogy = exercise(
         (lambda m, n, a, b, c: n @ n[c], f"that is the neighbour of c. {_STEP}"),
         (lambda m, n, a, b, c: n @ n[b], f"that is the neighbour of b. {_STEP}"),
         (lambda *given: -_add(*given), "you take the smallest cosine, or the largest distance. The answer is the nearest word."),
-        (_products, "that is 3CosMul, which multiplies cosines and often does better. The exercise asks for 3CosAdd, the sum."),
+        (lambda m, n, a, b, c: (n @ n[b] + 1) * (n @ n[c] + 1) / (n @ n[a] + 1 + 2e-3),
+         "that is 3CosMul, which multiplies cosines and often does better. The exercise asks for 3CosAdd, the sum."),
     ]] + [(_best(_add, "", place), f"you take the {name} best: {_SKIP}") for place, name in ((1, "second"), (2, "third"), (3, "fourth"))]
     + [(_best(_add, left_out), "a word of the question. Leave all three out") for left_out in ("", "a", "b", "c", "ab", "ac", "bc")],
 )

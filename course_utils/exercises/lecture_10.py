@@ -31,14 +31,10 @@ def _freeze(model: nn.Module) -> int:
     ``requires_grad``, all of the head must; the encoder's dropout must be off (eval mode), the head's on (train mode).
     """
     model.encoder.requires_grad_(False).eval()
-    return _trained(model)
-
-
-def _trained(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _by(change: Callable[[_Toy], Any], count: Callable[[_Toy], int] = _trained) -> Callable[[_Toy], int]:
+def _by(change: Callable[[_Toy], Any], count: Callable[[_Toy], int] = lambda model: 0) -> Callable[[_Toy], int]:
     return lambda model: (change(model), count(model))[1]
 
 
@@ -74,7 +70,8 @@ check_freeze = exercise(
             (_by(lambda m: [layer.weight.requires_grad_(False) for layer in m.encoder if hasattr(layer, "weight")]),
              "you froze the weights, but not the biases of the encoder: they would go on learning."),
         ]),
-        Part("dropout", said=lambda on, right, _: f"The right parameters are frozen. Dropout is on in {', '.join(on) or 'no place'}, and should be in {right[0]}", mistakes=[
+        Part("dropout", said=lambda on, right, _: f"The right parameters are frozen. Dropout is on in {', '.join(on) or 'no place'}, and should be in {right[0]}",
+             mistakes=[
             (_by(lambda m: m.encoder.requires_grad_(False)), "the encoder's dropout is active and gives another vector for the same message each time. "
              "requires_grad does not change that; call model.encoder.eval()."),
             (_by(lambda m: m.eval().encoder.requires_grad_(False)),
