@@ -268,7 +268,8 @@ def changed(function, change):
 # fmt: off
 EXERCISES = {
     lecture_01.check_sgns: (
-        [sgns, sgns_by_loop, sgns_by_autograd, sgns_by_scipy],
+        [sgns, sgns_by_loop, sgns_by_autograd, sgns_by_scipy, changed(sgns, lambda answer: (torch.tensor(answer[0]), *answer[1:])),
+         changed(sgns, lambda answer: (np.float32(answer[0]), *(part.astype(np.float32) for part in answer[1:])))],
         [
             (changed(sgns, lambda answer: answer[0]), "you return only one, a float64"),
             (changed(sgns, lambda answer: answer[:3]), "you return 3"),
@@ -403,7 +404,7 @@ EXERCISES = {
             (searching(0), "you return nothing. A search for the largest must start from -np.inf"),
             (searching(-1), "you return nothing. A search for the largest must start from -np.inf"),
             (searching(0, "salt"), "The answer is the largest one all the same"),
-            (analogy_unbound, "you return none of them. A search for the largest must start from -np.inf"),
+            (analogy_unbound, "stops with UnboundLocalError: A search for the largest must start from -np.inf"),
             (by_index, "the place of the word. Return the word itself"),
             (lambda words, vectors, a, b, c: vectors[0], "You return numbers, scores or a vector"),
             (changed(analogy_by_loop, lambda word: [word]), "Return one word, a string, not list"),
@@ -438,7 +439,7 @@ def test_a_diagnosis_shows_the_question_and_both_answers():
 
 def test_the_answer_of_sgns_by_hand_and_by_differences():
     v, u, noise = np.array([math.log(3), 0]), np.array([1.0, 2]), np.array([[-1.0, 4], [0, -2], [3, 0]])
-    loss, d_centre, d_context, d_negatives = lecture_01._right((v, u, noise))
+    loss, d_centre, d_context, d_negatives = lecture_01._sgns(v, u, noise)
     assert math.isclose(loss, math.log(4 / 3 * 4 / 3 * 2 * 28))
     np.testing.assert_allclose(d_centre, [-1 / 4 - 1 / 4 + 3 * 27 / 28, -2 / 4 + 4 / 4 - 2 / 2])
     np.testing.assert_allclose(d_context, [-math.log(3) / 4, 0])
@@ -446,13 +447,13 @@ def test_the_answer_of_sgns_by_hand_and_by_differences():
 
     random = np.random.default_rng(3)
     vectors = [random.normal(size=shape) for shape in (3, 3, (4, 3))]
-    for place, gradient in enumerate(lecture_01._right(tuple(vectors))[1:]):
+    for place, gradient in enumerate(lecture_01._sgns(*vectors)[1:]):
         for at in np.ndindex(gradient.shape):
             sides = []
             for step in (1e-5, -1e-5):
                 moved = [vector.copy() for vector in vectors]
                 moved[place][at] += step
-                sides.append(lecture_01._right(tuple(moved)).loss)
+                sides.append(lecture_01._sgns(*moved)[0])
             assert math.isclose((sides[0] - sides[1]) / 2e-5, gradient[at], rel_tol=1e-6, abs_tol=1e-8)
 
 
