@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,286 +12,198 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_utils.exercises import CheckFailed, call, check, require
+from course_utils.exercises.engine import CheckFailed, Exercise, Part, call, check, exercise, grade, require
 
 
-def _untouched(function: Callable[..., Any], *given: Any) -> Any:
-    """Call with copies, and see that the function leaves them as they are."""
-    copies = [part.clone() if isinstance(part, Tensor) else part for part in given]
-    result = call(function, *copies)
-    for before, after in zip(given, copies, strict=True):
-        require(
-            not isinstance(before, Tensor) or torch.equal(before, after),
-            "Your function changes a tensor that it is given, and the ids are still needed: they are what is to be guessed. "
-            "Work on ids.clone(), or with torch.where, which makes a new tensor.",
-        )
-    return result
-
-
-# ---- exercise 1
-
-
-@check("hide: chosen are 15 %, none of them special; of these 80 % masked, 10 % random, 10 % as they are")
-def check_hide(hide: Callable[..., tuple[Tensor, Tensor]]) -> None:
+# fmt: off
+def _hide(ids: Tensor, special: Tensor, draw: Tensor, fate: Tensor, anything: Tensor, mask_id: int) -> tuple[Tensor, Tensor]:
     """Check a function (ids, special, draw, fate, anything, mask_id) -> what is read, and what was chosen.
 
     After Devlin et al. (2019), appendix A.1. All tensors are (batch, n): the answer is exact, chance is given.
     """
-    generator = torch.Generator().manual_seed(0)
-    for mask_id, cls, sep, shape in ((4, 2, 3, (8, 40)), (103, 101, 102, (5, 60))):
-        # No piece is like another: what is read says where it comes from.
-        ids = 1000 + torch.randperm(shape[0] * shape[1], generator=generator).reshape(shape)
-        ids[:, 0], ids[:, -6], ids[:, -5:] = cls, sep, 0
-        special = (ids == 0) | (ids == cls) | (ids == sep)
-        draw, fate = torch.rand(2, *shape, generator=generator)
-        draw[:, -1] = draw[::3, 0] = 0.01  # special ones that must not be chosen
-        for place, at in enumerate((0.3, 0.85, 0.95, 0.5)):  # each fate is met, several times
-            draw[1 + place, 5:9], fate[1 + place, 5:9] = 0.1, at
-        draw[2, 9:14], draw[3, 9:14] = torch.tensor([[0.16], [0.84]])
-        anything = ids.max() + 1 + torch.randperm(ids.numel(), generator=generator).reshape(shape)
-        read, chosen = _two(_untouched(hide, ids, special, draw, fate, anything, mask_id), shape)
-        right = (draw < 0.15) & ~special
-        said = f"You choose {int(chosen.sum())} of {ids.numel()} places, and should choose {int(right.sum())}"
-        for answer, diagnosis in _wrong_places(right, special, draw, fate):
-            require(not torch.equal(chosen, answer), f"{said}: {diagnosis}")
-        require(
-            torch.equal(chosen, right), f"{said}. Chosen is where draw < 0.15 and the place is not special."
-        )
-        expected = torch.where(right & (fate < 0.8), mask_id, ids)
-        expected = torch.where(right & (fate >= 0.8) & (fate < 0.9), anything, expected)
-        if torch.equal(read, expected):
-            continue
-        for answer, diagnosis in _wrong_readings(ids, special, right, draw, fate, anything, mask_id):
-            require(not torch.equal(read, answer), f"You choose rightly; what is read is wrong: {diagnosis}")
-        row, place = (int(i) for i in (read != expected).nonzero()[0])
-        raise CheckFailed(
-            f"You choose rightly; what is read is wrong. In row {row}, place {place} the piece is {ids[row, place]}, chosen "
-            f"is {bool(right[row, place])}, fate is {fate[row, place]:.2f}, anything is {anything[row, place]}, mask_id is "
-            f"{mask_id}: {expected[row, place]} should be read, and you have {read[row, place]}."
-        )
+    chosen = (draw < 0.15) & ~special
+    read = torch.where(chosen & (fate < 0.8), mask_id, ids)
+    return torch.where(chosen & (fate >= 0.8) & (fate < 0.9), anything, read), chosen
 
 
-def _two(found: Any, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """What is read and what is chosen, once both are tensors of the right kind."""
-    require(
-        isinstance(found, tuple | list)
-        and len(found) == 2
-        and all(isinstance(part, Tensor) for part in found),
-        "Return two tensors: what the model reads, and true where a piece was chosen.",
-    )
-    read, chosen = found
-    require(
-        not (read.dtype == torch.bool and chosen.dtype != torch.bool),
-        "The two are in the other order: first what is read, then what is chosen.",
-    )
-    require(chosen.dtype == torch.bool, f"What is chosen should be true or false, not {chosen.dtype}.")
-    require(not read.is_floating_point(), f"What is read should be ids, whole numbers, not {read.dtype}.")
-    for name, part in (("What is read", read), ("What is chosen", chosen)):
-        require(
-            tuple(part.shape) == shape,
-            f"{name} has shape {tuple(part.shape)}; it should be that of ids, {shape}.",
-        )
-    return read, chosen
+def _drawn(mask_id: int, cls: int, sep: int, shape: tuple[int, int], least: float = 0.0) -> tuple[Any, ...]:
+    """A case in which no piece is like another: what is read says where it comes from. No draw is below ``least``."""
+    generator = torch.Generator().manual_seed(mask_id)
+    ids = 100_000 + torch.randperm(shape[0] * shape[1], generator=generator).reshape(shape)
+    ids[:, 0], ids[:, -6], ids[:, -5:] = cls, sep, 0
+    draw, fate = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
+    draw[:, -1] = draw[::3, 0] = 0.01  # special ones that must not be chosen
+    for place, at in enumerate((0.3, 0.85, 0.95, 0.5)):  # each fate is met, several times
+        draw[1 + place, 5:9], fate[1 + place, 5:9] = 0.1, at
+    draw[2, 9:14], draw[3, 9:14] = 0.16, 0.84
+    draw[0, 10:13], fate[0, 10:13] = torch.tensor([[0.15, 0.1, 0.1], [0.5, 0.8, 0.9]], dtype=torch.float64)  # the bounds
+    anything = ids.max() + 1 + torch.randperm(ids.numel(), generator=generator).reshape(shape)
+    return ids, (ids == 0) | (ids == cls) | (ids == sep), draw.clamp(min=least), fate, anything, mask_id
 
 
-# fmt: off
-def _wrong_places(right: Tensor, special: Tensor, draw: Tensor, fate: Tensor) -> Iterator[tuple[Tensor, str]]:
-    """What else could be chosen."""
-    low = draw < 0.15
-    yield low, "special ones are among them. [CLS], [SEP] and padding are never guessed: & ~special."
-    yield low & special, "you choose special ones only. They are the ones to leave out: & ~special."
-    yield low | ~special, "`|` is or. Both must hold: draw < 0.15 & not special."
-    kept = "you leave out what is read as it is. Chosen is what has to be guessed, and that is all of the 15 %."
-    for read_as_it_is in (fate >= 0.8, fate >= 0.9, (fate < 0.8) | (fate >= 0.9)):
-        yield right & ~read_as_it_is, kept
-    yield ~low & ~special, "that is the other 85 %. Chosen is where draw is *below* 0.15."
-    yield draw > 0.85, "that is another 15 %, and special ones are among them. Chosen is where draw is below 0.15."
-    yield (draw > 0.85) & ~special, "that is another 15 %. Chosen is where draw is below 0.15."
-    yield (fate < 0.15) & ~special, "you ask `fate`. It is `draw` that chooses; fate says what becomes of it."
-    for column in (0, 1):
-        whole_rows = (draw[:, column : column + 1] < 0.15).expand_as(draw)
-        for answer in (whole_rows, whole_rows & ~special):
-            yield answer, "that takes whole rows. Every place has a draw of its own."
-    ranks = draw.argsort(1).argsort(1) < 0.15 * draw.shape[1]
-    for answer in (ranks, ranks & ~special):
-        yield answer, "that takes the same number from every row. Each place is chosen on its own: draw < 0.15."
+def _shares(ids: Tensor, special: Tensor, draw: Tensor, fate: Tensor, anything: Tensor, mask_id: int) -> tuple[Any, ...]:
+    """What reads ids, given where [MASK] and where anything stands; the chosen; the three shares of fate; special, draw and fate."""
+    chosen = (draw < 0.15) & ~special
+    def read(masked: Tensor, random: Tensor | None = None, mask: int = mask_id) -> Tensor:
+        return torch.where(chosen & ~chosen if random is None else random, anything, torch.where(masked, mask, ids))
+    return read, chosen, fate < 0.8, (fate >= 0.8) & (fate < 0.9), fate >= 0.9, special, draw, fate
 
 
-def _wrong_readings(
-    ids: Tensor, special: Tensor, chosen: Tensor, draw: Tensor, fate: Tensor, anything: Tensor, mask_id: int
-) -> Iterator[tuple[Tensor, str]]:
-    """What else could be read, given the right places."""
-    everywhere, low, middle, high = torch.ones_like(chosen), fate < 0.8, (fate >= 0.8) & (fate < 0.9), fate >= 0.9
-
-    def read(masked: Tensor, random: Tensor, mask: int = mask_id) -> Tensor:
-        return torch.where(random, anything, torch.where(masked, mask, ids))
-
-    fates = "Of the chosen, fate < 0.8 becomes mask_id, 0.8 <= fate < 0.9 becomes anything, the rest stays."
-    yield ids, f"nothing is hidden. {fates}"
-    yield read(chosen, ~everywhere), f"all chosen pieces are masked. {fates}"
-    yield read(chosen & low, ~everywhere), f"no piece is replaced by another. {fates}"
-    yield read(~everywhere, chosen & middle), f"no piece is masked; or the masks were overwritten by a second torch.where that starts from ids again. {fates}"
-    yield read(low, chosen & middle), "80 % of *all* pieces are masked. It is 80 % of the chosen: chosen & (fate < 0.8)."
-    yield read(chosen & low, middle), "places that were not chosen get a random piece. Only the chosen do: chosen & (0.8 <= fate < 0.9)."
-    yield read(low, middle), "you forget what is chosen: 80 % of all pieces are masked. All else is left as it is: chosen & ..."
-    yield read(low & ~special, middle & ~special), "you forget what is chosen: 80 % of all pieces are masked. Write chosen & ..."
-    yield read((draw < 0.15) & low, (draw < 0.15) & middle), "special ones are hidden. Go by chosen, not by draw < 0.15."
-    yield read(chosen & middle, chosen & low), f"thresholds swapped: 80 % are random and 10 % masked. {fates}"
-    yield read(chosen & high, chosen & middle), f"80 % stay as they are, 10 % are masked. {fates}"
-    yield read(chosen & low, chosen & high), f"the shares are right, and random is where fate >= 0.9. It is the middle. {fates}"
-    yield read(chosen & low, chosen & ~low), f"none of the chosen is left as it is, and 20 % are random. {fates}"
-    yield read(chosen & (low | middle), chosen & high), f"nothing stays as it is: 90 % masked, 10 % random. {fates}"
-    yield read(chosen & (low | middle), ~everywhere), f"90 % are masked, and none is random. {fates}"
-    yield read(chosen & low, chosen & (fate < 0.9)), f"fate < 0.9 holds for the masked, too, and they are overwritten. Ask for fate >= 0.8 as well. {fates}"
-    yield read(chosen & (draw < 0.12), chosen & (draw >= 0.12) & (draw < 0.135)), "you ask `draw` once more. What becomes of a chosen piece is in `fate`."
-    for other in (4, 103):
-        yield read(chosen & low, chosen & middle, other), f"you write {other} for [MASK]. It is mask_id, {mask_id} here."
-    right = read(chosen & low, chosen & middle)
-    for filler in (0, -100):
-        yield torch.where(chosen, right, filler), f"what was not chosen is lost, and reads {filler}. It stays as it is: that is what the model guesses from."
-# fmt: on
+def _first_read(read: Tensor, right: Tensor, ids: Tensor, special: Tensor, draw: Tensor, fate: Tensor, anything: Tensor, mask_id: int) -> str:
+    at = tuple((read != right).nonzero()[0].tolist())
+    return (f"in row {at[0]}, place {at[1]} the piece is {ids[at]}, chosen is {bool(draw[at] < 0.15 and not special[at])}, fate is {fate[at]:.2f}, "
+            f"anything is {anything[at]}, mask_id is {mask_id}: {right[at]} should be read, and you have {read[at]}.")
 
 
-# ---- exercise 2
+_FATES = "Of the chosen, fate < 0.8 becomes mask_id, 0.8 <= fate < 0.9 becomes anything, the rest stays."
+_FORGET = "you forget what is chosen: 80 % of all pieces are masked."
+check_hide = exercise(
+    "hide: chosen are 15 %, none of them special; of these 80 % masked, 10 % random, 10 % as they are",
+    _hide,
+    inputs=("ids", "special", "draw", "fate", "anything", "mask_id"),
+    cases=[_drawn(4, 2, 3, (8, 40)), _drawn(103, 101, 102, (5, 60)), _drawn(103, 101, 102, (5, 60), least=0.15)],  # the last: none is chosen
+    describe=lambda ids, *_: f"For ids of the shape {tuple(ids.shape)}",
+    only_read="a tensor that it is given, and the ids are still needed: they are what is to be guessed. Work on ids.clone(), or with torch.where, which makes a new tensor.",
+    judged=(1, 0),
+    parts=(
+        Part("what is read", otherwise=_first_read, said=lambda *_: "You choose rightly; what is read is wrong", of=_shares, shapes=[(lambda *_: None, "it should be that of ids.")],
+             kinds={"b": "The two are in the other order: first what is read, then what is chosen."}, mistakes=[
+            (lambda read, c, *_: read(c & ~c), f"nothing is hidden. {_FATES}"),
+            (lambda read, c, *_: read(c), f"all chosen pieces are masked. {_FATES}"),
+            (lambda read, c, low, *_: read(c & low), f"no piece is replaced by another. {_FATES}"),
+            (lambda read, c, low, mid, *_: read(c & ~c, c & mid), f"no piece is masked; or the masks were overwritten by a second torch.where that starts from ids again. {_FATES}"),
+            (lambda read, c, low, mid, *_: read(low, c & mid), "80 % of *all* pieces are masked. It is 80 % of the chosen: chosen & (fate < 0.8)."),
+            (lambda read, c, low, mid, *_: read(c & low, mid), "places that were not chosen get a random piece. Only the chosen do: chosen & (0.8 <= fate < 0.9)."),
+            (lambda read, c, low, mid, *_: read(low, mid), f"{_FORGET} All else is left as it is: chosen & ..."),
+            (lambda read, c, low, mid, high, special, *_: read(low & ~special, mid & ~special), f"{_FORGET} Write chosen & ..."),
+            (lambda read, c, low, mid, high, special, draw, fate: read((draw < 0.15) & low, (draw < 0.15) & mid), "special ones are hidden. Go by chosen, not by draw < 0.15."),
+            (lambda read, c, low, mid, *_: read(c & mid, c & low), f"thresholds swapped: 80 % are random and 10 % masked. {_FATES}"),
+            (lambda read, c, low, mid, high, *_: read(c & high, c & mid), f"80 % stay as they are, 10 % are masked. {_FATES}"),
+            (lambda read, c, low, mid, high, *_: read(c & low, c & high), f"the shares are right, and random is where fate >= 0.9. It is the middle. {_FATES}"),
+            (lambda read, c, low, *_: read(c & low, c & ~low), f"none of the chosen is left as it is, and 20 % are random. {_FATES}"),
+            (lambda read, c, low, mid, high, *_: read(c & (low | mid), c & high), f"nothing stays as it is: 90 % masked, 10 % random. {_FATES}"),
+            (lambda read, c, low, mid, *_: read(c & (low | mid)), f"90 % are masked, and none is random. {_FATES}"),
+            (lambda read, c, low, mid, *_: read(c & low, c & (low | mid)), f"fate < 0.9 holds for the masked, too, and they are overwritten. Ask for fate >= 0.8 as well. {_FATES}"),
+            (lambda read, c, low, mid, high, special, draw, fate: read(c & (draw < 0.12), c & (draw >= 0.12) & (draw < 0.135)),
+             "you ask `draw` once more. What becomes of a chosen piece is in `fate`."),
+            (lambda read, c, low, mid, high, special, draw, fate: read(c & (fate <= 0.8), c & mid & (fate > 0.8)), f"fate = 0.8 is not *below* 0.8. {_FATES}"),
+            (lambda read, c, low, mid, high, special, draw, fate: read(c & low, c & ~low & (fate <= 0.9)), f"fate = 0.9 is not *below* 0.9. {_FATES}"),
+            (lambda read, c, low, mid, high, special, draw, fate: read(c & (fate <= 0.8), c & (fate > 0.8) & (fate <= 0.9)), f"fate = 0.8 is not *below* 0.8, nor 0.9 below 0.9. {_FATES}"),
+            *((lambda read, c, low, mid, *_, mask=mask: read(c & low, c & mid, mask),
+               lambda *case, mask=mask: f"you write {mask} for [MASK]. It is mask_id, {case[-1]} here.") for mask in (4, 103)),
+            *((lambda read, c, low, mid, *_, other=other: torch.where(c, read(c & low, c & mid), other),
+               f"what was not chosen is lost, and reads {other}. It stays as it is: that is what the model guesses from.") for other in (0, -100)),
+        ]),
+        Part("what is chosen", otherwise="Chosen is where draw < 0.15 and the place is not special.", shapes=[(lambda *_: None, "it should be that of ids.")],
+             kinds=dict.fromkeys("iuf", "What is chosen should be true or false."),
+             said=lambda mine, right, *_: f"You choose {int(mine.sum())} of {mine.numel()} places, and should choose {int(right.sum())}", mistakes=[
+            (lambda ids, special, draw, *_: draw < 0.15, "special ones are among them. [CLS], [SEP] and padding are never guessed: & ~special."),
+            (lambda ids, special, draw, *_: (draw < 0.15) & special, "you choose special ones only. They are the ones to leave out: & ~special."),
+            (lambda ids, special, draw, *_: (draw < 0.15) | ~special, "`|` is or. Both must hold: draw < 0.15 & not special."),
+            (lambda ids, special, draw, *_: (draw <= 0.15) & ~special, "draw = 0.15 is not *below* 0.15. Write <, not <=."),
+            ((lambda ids, special, draw, fate, *_: (draw < 0.15) & ~special & (fate < 0.8), lambda ids, special, draw, fate, *_: (draw < 0.15) & ~special & (fate < 0.9),
+              lambda ids, special, draw, fate, *_: (draw < 0.15) & ~special & (fate >= 0.8) & (fate < 0.9)),
+             "you leave out what is read as it is. Chosen is what has to be guessed, and that is all of the 15 %."),
+            (lambda ids, special, draw, *_: (draw > 0.15) & ~special, "that is the other 85 %. Chosen is where draw is *below* 0.15."),
+            (lambda ids, special, draw, *_: (draw >= 0.15) & ~special, "that is the other 85 %. Chosen is where draw is *below* 0.15."),
+            (lambda ids, special, draw, *_: draw > 0.85, "that is another 15 %, and special ones are among them. Chosen is where draw is below 0.15."),
+            (lambda ids, special, draw, *_: (draw > 0.85) & ~special, "that is another 15 %. Chosen is where draw is below 0.15."),
+            (lambda ids, special, draw, fate, *_: (fate < 0.15) & ~special, "you ask `fate`. It is `draw` that chooses; fate says what becomes of it."),
+            *((lambda ids, special, draw, *_, at=at, all=all: (draw[:, at : at + 1] < 0.15).expand_as(draw) & (all | ~special),
+               "that takes whole rows. Every place has a draw of its own.") for at in (0, 1) for all in (True, False)),
+            *((lambda ids, special, draw, *_, all=all: (draw.argsort(1).argsort(1) < 0.15 * draw.shape[1]) & (all | ~special),
+               "that takes the same number from every row. Each place is chosen on its own: draw < 0.15.") for all in (True, False)),
+        ]),
+    ),
+)
 
 
-@check("masked_loss: the mean over the hidden places and no other, and 0 where nothing is hidden")
-def check_masked_loss(masked_loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+def _masked_loss(logits: Tensor, ids: Tensor, chosen: Tensor) -> Tensor:
     """Check a function (logits (batch, n, V), ids (batch, n), chosen (batch, n)) -> the mean negative log-likelihood, a tensor."""
-    generator = torch.Generator().manual_seed(8)
-    rows = ([1, 0, 0, 0, 1], [1, 1, 0, 1, 1], [0, 0, 1, 0, 0]), ([0, 1, 1, 1], [0, 0, 0, 0], [0, 0, 1, 0])
-    for chosen in (torch.tensor(part, dtype=torch.bool) for part in rows):
-        logits = 2 * torch.randn(*chosen.shape, 7, generator=generator)
-        ids = torch.randint(1, 7, chosen.shape, generator=generator)
-        ids[0, int(chosen[0].nonzero()[0])] = 0  # 0 is a piece like any other
-        right = F.cross_entropy(logits[chosen], ids[chosen])
-        given = logits.clone().requires_grad_()
-        loss = _scalar(_untouched(masked_loss, given, ids, chosen))
-        said = f"With {int(chosen.sum())} of {chosen.numel()} places chosen you return {loss.item():.4g} and not {right:.4g}"
-        if not torch.isclose(loss.detach(), right, rtol=1e-4):
-            for answer, diagnosis in _wrong_losses(logits, ids, chosen):
-                close = torch.isclose(loss.detach(), answer, rtol=1e-4, atol=1e-6, equal_nan=True)
-                require(not close, f"{said}: {diagnosis}")
-            raise CheckFailed(f"{said}.")
-        require(
-            loss.requires_grad, "No gradient flows: stay in torch, without .item(), .detach() or no_grad."
-        )
-        (gradient,) = torch.autograd.grad(loss, given, allow_unused=True, materialize_grads=True)
-        require(
-            torch.equal((gradient != 0).any(-1), chosen),
-            "The number is right, but its gradient should reach the logits of the chosen places, all of them and no other.",
-        )
-    loud = torch.zeros(1, 2, 3)
-    loud[..., 0] = 300
-    loss = _scalar(call(masked_loss, loud, torch.tensor([[1, 0]]), torch.tensor([[True, True]])))
-    require(
-        torch.isclose(loss.detach(), torch.tensor(150.0)),
-        f"Logits of 300 and 0, the right piece once the one and once the other, make a loss of 150, and yours is {loss.item():.4g}: "
-        "exp(300) is too much, and exp(-300) too little. log_softmax, or cross_entropy, does it in one step.",
-    )
-    nothing = torch.zeros(1, 2, dtype=torch.bool)
-    loss = _scalar(call(masked_loss, loud, torch.tensor([[1, 0]]), nothing))
-    require(
-        loss.item() == 0,
-        f"Where nothing is chosen the loss is 0, and yours is {loss.item():.4g}. A mean of nothing is 0 / 0: divide the sum by "
-        "chosen.sum().clamp(min=1).",
-    )
+    return F.cross_entropy(logits[chosen], ids[chosen], reduction="sum") / chosen.sum().clamp(min=1)
 
 
-def _scalar(found: Any) -> Tensor:
-    """The loss as a tensor without dimensions."""
-    found = torch.tensor(found) if isinstance(found, int | float) and not isinstance(found, bool) else found
-    require(isinstance(found, Tensor), f"Return a tensor, the loss, not {type(found).__name__}.")
-    require(
-        found.shape in ((), (1,)),
-        f"Return one number, and yours has shape {tuple(found.shape)}: take the mean over the chosen places.",
-    )
-    require(found.is_floating_point(), f"The loss should be a float, and yours is {found.dtype}.")
-    return found.reshape(()).float()
+def _guessed(places: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    chosen = torch.tensor(places) > 0
+    ids = torch.randint(1, 7, chosen.shape, generator=_chance)
+    ids[0, int(chosen[0].nonzero()[0])] = 0  # 0 is a piece like any other
+    return 2 * torch.randn(*chosen.shape, 7, generator=_chance), ids, chosen
 
 
-# fmt: off
-def _wrong_losses(logits: Tensor, ids: Tensor, chosen: Tensor) -> Iterator[tuple[Tensor, str]]:
-    """What else the loss could be."""
-    flat, right, count = logits[chosen], ids[chosen], chosen.sum()
-
-    def each(scores: Tensor, wanted: Tensor = ids) -> Tensor:
-        return F.cross_entropy(scores.transpose(1, 2), wanted, reduction="none")
-
-    every, p = each(logits), flat.softmax(-1).gather(1, right[:, None])
-    kept = (every * chosen).sum()
-    yield kept, "that is the sum. Divide by the number of chosen places."
-    yield every.mean(), "every place is in it. Most pieces can be read off, as they were not hidden: only the chosen count."
-    yield every.sum() / count, "you divide by the number of chosen places, and all the others are still in the sum."
-    yield kept / chosen.numel(), "the sum is over the chosen, but you divide by the number of all places."
-    yield kept / len(ids), "you divide by the number of rows. Divide by the number of chosen places."
-    yield every[~chosen].mean(), "those are the places that were not chosen. Turn the mask round."
-    zeros = "zeros for logits are a guess like any other, with a loss of ln V. Leave these places out: logits[chosen]."
-    masked = logits * chosen[..., None]
-    for scores, wanted in ((masked, ids), (masked, ids * chosen)):
-        for loss in (each(scores, wanted).mean(), each(scores, wanted).sum() / count):
-            yield loss, zeros
-    emptied = each(logits, ids * chosen)
-    yield emptied.mean(), "where nothing is chosen you ask for piece 0. Leave these places out: logits[chosen]."
-    real = chosen & (ids != 0)
-    zero = "piece 0 is left out, and it was chosen. Mark what is not to count by another number, -100, or take ids[chosen]."
-    yield every[real].mean(), zero
-    yield every[real].sum() / count, zero
-    per_row = (every * chosen).sum(1) / chosen.sum(1)
-    rows = "that is the mean of each row's mean. A row with more chosen places counts for more: take one mean over all of them."
-    yield per_row.nanmean(), rows
-    yield per_row.nan_to_num(0).mean(), rows
-    if per_row.isnan().any():
-        yield per_row.mean(), f"the second row has no chosen place, and its mean is 0 / 0. But {rows}"
-    yield -flat.gather(1, right[:, None]).mean(), "the softmax is missing: these are logits. nll_loss wants log_softmax first; cross_entropy does both."
-    yield F.cross_entropy(flat.softmax(-1), right), "the softmax is in it twice: cross_entropy takes the logits as they are."
-    yield p.mean(), "the logarithm is missing: that is the mean probability. It is -log of it."
-    yield -p.mean(), "the logarithm is missing: it is -log of the probability."
-    yield (1 - p).mean(), "that is 1 - p. The loss is -log p."
-    yield p.log().mean(), "the minus is missing. A loss is to be made small."
-    yield -p.log2().mean(), "that is in bits. The lecture, and cross_entropy, take the natural logarithm."
-    yield -p.mean().log(), "the mean comes before the logarithm. First the logarithm of each, then the mean."
-    yield F.cross_entropy(flat, right).exp(), "that is the perplexity. The loss is its logarithm."
-    for dimension, name in ((0, "the rows of the batch"), (1, "the places")):
-        shares = logits.log_softmax(dimension)[chosen].gather(1, right[:, None])
-        yield -shares.mean(), f"the softmax goes over {name}. It goes over the vocabulary: dim=-1."
-    shares = flat.log_softmax(0).gather(1, right[:, None])
-    yield -shares.mean(), "the softmax goes over the places. It goes over the vocabulary: dim=-1."
-# fmt: on
+def _every(logits: Tensor, ids: Tensor) -> Tensor:
+    return F.cross_entropy(logits.transpose(1, 2), ids, reduction="none")
 
 
-# ---- exercise 3
-
-_SIZES = {  # vocabulary, positions, units, layers, hidden
-    "BERT base": (30_522, 512, 768, 12, 3072),
-    "BERT large": (30_522, 512, 1024, 24, 4096),
-    "a small one, (1000, 64, 128, 3, 300),": (1000, 64, 128, 3, 300),
-}
+def _known(x: Tensor, ids: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    """A case, with the loss of every place, and the probabilities of the right pieces at the chosen ones."""
+    return x, ids, c, _every(x, ids), x.softmax(-1)[c].gather(1, ids[c][:, None])
 
 
-@check("count_bert: 109,482,240 and 335,141,888, every bias and every layer norm among them")
-def check_count_bert(count_bert: Callable[..., int]) -> None:
-    """Check a function (vocabulary, positions, units, layers, hidden) -> the parameters of BERT's encoder and its pooler."""
-    found = [_whole(call(count_bert, *size)) for size in _SIZES.values()]
-    right = [_count(*size) for size in _SIZES.values()]
-    failed = next((i for i, (one, other) in enumerate(zip(found, right, strict=True)) if one != other), None)
-    if failed is None:
-        return
-    off = [one - other for one, other in zip(found, right, strict=True)]
-    more = f"{abs(off[failed]):,} too {'many' if off[failed] > 0 else 'few'}"
-    said = f"For {list(_SIZES)[failed]} you count {found[failed]:,} and not {right[failed]:,}, {more}"
-    each = [_slips(*size) for size in _SIZES.values()]
-    slips = [([amounts[name] for amounts in each], name) for name in each[0]]
-    for number in (1, 2):  # one slip explains it, or two do
-        for some in itertools.combinations(slips, number):
-            together = [sum(parts) for parts in zip(*(amounts for amounts, _ in some), strict=True)]
-            require(together != off, f"{said}: {'; and '.join(name for _, name in some)}.")
-    V, P, U, _, H = list(_SIZES.values())[failed]
-    one, two = (_whole(call(count_bert, V, P, U, layers, H)) for layers in (1, 2))
-    raise CheckFailed(
-        f"{said}. Each layer of yours has {two - one:,} and should have {_count(V, P, U, 1, H) - _count(V, P, U, 0, H):,}; all "
-        f"that is not in the layers has {2 * one - two:,} and should have {_count(V, P, U, 0, H):,}."
-    )
+def _nothing_and_nan(masked_loss: Callable[..., Any]) -> None:
+    """Where nothing is chosen there is still something to go back from; what is not chosen is not even NaN."""
+    logits, ids = _LOUD.clone().requires_grad_(), torch.tensor([[1, 0]])
+    loss, clamp = call(masked_loss, logits, ids, torch.zeros(1, 2, dtype=torch.bool)), "Divide the sum by chosen.sum().clamp(min=1)."
+    said = "Where nothing is chosen the loss is 0, as a tensor that a training can go back from,"
+    require(isinstance(loss, Tensor) and loss.numel() == 1, f"{said} and yours is {loss!r}. {clamp}")
+    require(loss.item() == 0, f"{said} and yours is {loss.item():.4g}. A mean of nothing is 0 / 0. {clamp}")
+    gradient = torch.autograd.grad(loss, logits, allow_unused=True)[0] if loss.requires_grad else None
+    if gradient is None:
+        raise CheckFailed(f"{said} and yours does not hang on the logits: .backward() would stop, or reach nothing. A sum over nothing does. {clamp}")
+    require(not gradient.any(), f"{said} and the gradient that yours sends to the logits is {gradient.flatten().tolist()}, not 0. {clamp}")
+    logits = torch.tensor([[[torch.nan] * 3, [0.0, 0.0, 0.0]]])
+    loss = call(masked_loss, logits, ids, torch.tensor([[False, True]]))
+    require(abs(loss.item() - math.log(3)) < 1e-4, f"The logits of a place that was not chosen are NaN here, and your loss is {loss.item():.4g}: 0 × NaN is NaN. Take logits[chosen].")
+
+
+_chance, _LOUD = torch.Generator().manual_seed(8), torch.tensor([[[300.0, 0.0, 0.0], [300.0, 0.0, 0.0]]])
+check_masked_loss = exercise(
+    "masked_loss: the mean over the hidden places and no other, and 0 where nothing is hidden",
+    _masked_loss,
+    inputs=("the logits", "the ids", "chosen"),
+    cases=[_guessed([[1, 0, 0, 0, 1], [1, 1, 0, 1, 1], [0, 0, 1, 0, 0]]), _guessed([[0, 1, 1, 1], [0, 0, 0, 0], [0, 0, 1, 0]])],
+    edges=[((_LOUD, torch.tensor([[1, 0]]), torch.ones(1, 2) > 0),
+            "Logits of 300 and 0, the right piece once the one and once the other, make a loss of 150: exp(300) is too much, and exp(-300) too little. "
+            "log_softmax, or cross_entropy, does it in one step.")],
+    describe=lambda logits, ids, chosen: f"With {int(chosen.sum())} of {chosen.numel()} places chosen",
+    kinds={"float": "No gradient flows through a plain number: stay in torch, without .item(), .detach() or no_grad. Return a tensor, the loss.", "i": "The loss should be a float."},
+    shapes=[(lambda *_: None, "Return one number: take the mean over the chosen places.")],
+    infinite="Is it the mean of each row's mean? The second row has no chosen place, and its mean is 0 / 0: take one mean over all of them.",
+    only_read="and the ids are still needed: they are what is to be guessed. masked_fill makes a new tensor.",
+    read=lambda loss, *_: loss.reshape(()) if isinstance(loss, Tensor) and loss.shape == (1,) else loss,
+    gradients=("the logits",),
+    uphill="The number is right, but its gradient should reach the logits of the chosen places, all of them and no other.",
+    also=_nothing_and_nan,
+    of=_known,
+    mistakes=[
+        (lambda x, ids, c, every, p: (every * c).sum(), "that is the sum. Divide by the number of chosen places."),
+        (lambda x, ids, c, every, p: every.mean(), "every place is in it. Most pieces can be read off, as they were not hidden: only the chosen count."),
+        (lambda x, ids, c, every, p: every.sum() / c.sum(), "you divide by the number of chosen places, and all the others are still in the sum."),
+        (lambda x, ids, c, every, p: (every * c).mean(), "the sum is over the chosen, but you divide by the number of all places."),
+        (lambda x, ids, c, every, p: (every * c).sum() / len(x), "you divide by the number of rows. Divide by the number of chosen places."),
+        (lambda x, ids, c, every, p: (every * c).sum() / (c.sum() + 1), "you divide by one more than were chosen. Against 0 / 0, write chosen.sum().clamp(min=1)."),
+        (lambda x, ids, c, every, p: every[~c].mean(), "those are the places that were not chosen. Turn the mask round."),
+        ((lambda x, ids, c, every, p: _every(x * c[..., None], ids).mean(), lambda x, ids, c, every, p: _every(x * c[..., None], ids * c).mean(),
+          lambda x, ids, c, every, p: _every(x * c[..., None], ids).sum() / c.sum(), lambda x, ids, c, every, p: _every(x * c[..., None], ids * c).sum() / c.sum()),
+         "zeros for logits are a guess like any other, with a loss of ln V. Leave these places out: logits[chosen]."),
+        (lambda x, ids, c, every, p: _every(x, ids * c).mean(), "where nothing is chosen you ask for piece 0. Leave these places out: logits[chosen]."),
+        ((lambda x, ids, c, every, p: every[c & (ids != 0)].mean(), lambda x, ids, c, every, p: every[c & (ids != 0)].sum() / c.sum()),
+         "piece 0 is left out, and it was chosen. Mark what is not to count by another number, -100, or take ids[chosen]."),
+        ((lambda x, ids, c, every, p: ((every * c).sum(1) / c.sum(1)).nanmean(), lambda x, ids, c, every, p: ((every * c).sum(1) / c.sum(1)).nan_to_num(0).mean()),
+         "that is the mean of each row's mean. A row with more chosen places counts for more: take one mean over all of them."),
+        (lambda x, ids, c, every, p: F.nll_loss(x[c], ids[c]), "the softmax is missing: these are logits. nll_loss wants log_softmax first; cross_entropy does both."),
+        (lambda x, ids, c, every, p: F.cross_entropy(x[c].softmax(-1), ids[c]), "the softmax is in it twice: cross_entropy takes the logits as they are."),
+        (lambda x, ids, c, every, p: p.mean(), "the logarithm is missing: that is the mean probability. It is -log of it."),
+        (lambda x, ids, c, every, p: -p.mean(), "the logarithm is missing: it is -log of the probability."),
+        (lambda x, ids, c, every, p: (1 - p).mean(), "that is 1 - p. The loss is -log p."),
+        (lambda x, ids, c, every, p: p.log().mean(), "the minus is missing. A loss is to be made small."),
+        (lambda x, ids, c, every, p: -p.log2().mean(), "that is in bits. The lecture, and cross_entropy, take the natural logarithm."),
+        (lambda x, ids, c, every, p: -p.mean().log(), "the mean comes before the logarithm. First the logarithm of each, then the mean."),
+        (lambda x, ids, c, every, p: 1 / p.log().mean().exp(), "that is the perplexity. The loss is its logarithm."),
+        (lambda x, ids, c, every, p: F.nll_loss(x.log_softmax(0)[c], ids[c]), "the softmax goes over the rows of the batch. It goes over the vocabulary: dim=-1."),
+        ((lambda x, ids, c, every, p: F.nll_loss(x.log_softmax(1)[c], ids[c]), lambda x, ids, c, every, p: F.nll_loss(x[c].log_softmax(0), ids[c])),
+         "the softmax goes over the places. It goes over the vocabulary: dim=-1."),
+    ],
+)
 
 
 def _count(V: int, P: int, U: int, L: int, H: int) -> int:
@@ -336,12 +249,52 @@ def _slips(V: int, P: int, U: int, L: int, H: int) -> dict[str, int]:
         "the head that says whether one part follows the other is counted": 2 * U + 2,
         "the pooler is counted in every layer. It stands once, at the end": (L - 1) * square,
         "one layer of units x units with a bias is too much: a second pooler, or the one before the softmax": square,
-    }  # fmt: skip
+    }
 
 
-def _whole(found: Any) -> int:
-    require(
-        isinstance(found, int | np.integer) and not isinstance(found, bool),
-        f"Return a whole number, how many parameters there are, not {type(found).__name__}: {found!r}.",
-    )
-    return int(found)
+def _unexplained(counts: list[int], right: list[int], *sizes: tuple[int, ...]) -> str:
+    """Two slips at once, if they explain all counts; else where the difference is."""
+    off, slips = [one - other for one, other in zip(counts, right, strict=True)], [_slips(*size) for size in sizes]
+    for pair in itertools.combinations(slips[0], 2):
+        if off == [sum(amounts[name] for name in pair) for amounts in slips]:
+            return f"{'; and '.join(pair)}."
+    mine, theirs = ((two - one, 2 * one - two) for *_, one, two in (counts, right))
+    return (f"each layer of yours has {mine[0]:,} and should have {theirs[0]:,}; all that is not in the layers has {mine[1]:,} and should have {theirs[1]:,}, "
+            "both for the sizes of BERT base.")
+
+
+def _size(counts: list[int], right: list[int], *_: Any) -> str:
+    name, one, other = next(triple for triple in zip(_SIZES, counts, right, strict=True) if triple[1] != triple[2])
+    return f"For {name} you count {one:,} and not {other:,}, {abs(one - other):,} too {'many' if one > other else 'few'}"
+
+
+_SIZES = {  # vocabulary, positions, units, layers, hidden
+    "BERT base": (30_522, 512, 768, 12, 3072),
+    "BERT large": (30_522, 512, 1024, 24, 4096),
+    "a small one, (1000, 64, 128, 3, 300),": (1000, 64, 128, 3, 300),
+    "BERT base with 1 layer": (30_522, 512, 768, 1, 3072),
+    "BERT base with 2 layers": (30_522, 512, 768, 2, 3072),
+}
+_CENSUS = Exercise(
+    title="count_bert: 109,482,240 and 335,141,888, every bias and every layer norm among them",
+    reference=lambda *sizes: [_count(*size) for size in sizes],
+    inputs=tuple(_SIZES),
+    cases=[tuple(_SIZES.values())],
+    said=_size,
+    otherwise=_unexplained,
+    mistakes=[(lambda *sizes, name=name: [_count(*size) + _slips(*size)[name] for size in sizes], f"{name}.") for name in _slips(*_SIZES["BERT base"])],
+)
+
+
+@check(_CENSUS.title)
+def check_count_bert(count_bert: Callable[..., int]) -> None:
+    """Check a function (vocabulary, positions, units, layers, hidden) -> the parameters of BERT's encoder and its pooler."""
+    counts = [call(count_bert, *size) for size in _SIZES.values()]
+    for count in counts:
+        whole = np.shape(count) == () and np.asarray(count).dtype.kind in "iu"
+        require(whole, f"Return a whole number, how many parameters there are, not {type(count).__name__}: {count!r}.")
+    grade(_CENSUS, lambda *_: [int(count) for count in counts])
+
+
+check_count_bert.exercise = _CENSUS  # type: ignore[attr-defined]  # for `verify`
+# fmt: on

@@ -1,6 +1,7 @@
 """Lecture 05's exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ def pooled(states, mask):
     real = mask.unsqueeze(2).bool()
     last = states[torch.arange(len(states)), mask.sum(1) - 1]
     largest = states.masked_fill(~real, -torch.inf).amax(1)
-    mean = (states * real).sum(1) / real.sum(1)
+    mean = states.masked_fill(~real, 0).sum(1) / real.sum(1)
     return torch.cat([last, largest, mean], dim=1)
 
 
@@ -103,11 +104,17 @@ def pooled_text_by_text(states, mask):
 def pooled_by_gather(states, mask):
     lengths = mask.sum(dim=1)
     last = states.take_along_dim((lengths - 1)[:, None, None], dim=1).squeeze(1)
-    hidden = (1 - mask)[:, :, None] * -1e9
-    return torch.cat(
-        [last, (states + hidden).max(dim=1)[0], torch.einsum("btu,bt->bu", states, mask / lengths[:, None])],
-        1,
-    )
+    real = mask[:, :, None] > 0
+    largest = torch.where(real, states, -1e9).max(dim=1)[0]
+    mean = torch.einsum("btu,bt->bu", torch.where(real, states, 0), mask / lengths[:, None])
+    return torch.cat([last, largest, mean], 1)
+
+
+def pooled_by_the_mask(states, mask):
+    """0 x NaN is NaN, and so is NaN - 1e9."""
+    real, lengths = mask.unsqueeze(2), mask.sum(1, keepdim=True)
+    last = states[torch.arange(len(states)), mask.sum(1) - 1]
+    return torch.cat([last, (states - 1e9 * (1 - real)).amax(1), (states * real).sum(1) / lengths], dim=1)
 
 
 def pool_with(last=None, largest=None, mean=None, join=lambda *parts: torch.cat(parts, 1)):
@@ -139,9 +146,13 @@ def pooled_without_gradient(states, mask):
     return pooled(states.detach(), mask)
 
 
-def pooled_with_the_mean_detached(states, mask):
-    answer = pooled(states, mask)
-    return torch.cat([answer[:, :6], answer[:, 6:].detach()], dim=1)
+def pooled_with_one_detached(place):
+    def other(states, mask):
+        parts = list(pooled(states, mask).chunk(3, dim=1))
+        parts[place] = parts[place].detach()
+        return torch.cat(parts, dim=1)
+
+    return other
 
 
 def rows_by_loop(table, old, new):
@@ -243,7 +254,11 @@ def changed(function, change):
 # fmt: off
 EXERCISES = {
     lecture_05.check_slanted_triangular: (
-        [triangle, triangle_by_interpolation, triangle_by_minimum, ulmfit.slanted_triangular],
+        [
+            triangle, triangle_by_interpolation, triangle_by_minimum, ulmfit.slanted_triangular,
+            lambda *given: np.float32(triangle(*given)), lambda *given: Fraction(triangle(*given)), lambda *given: np.array(triangle(*given)),
+            lambda *given: torch.tensor(triangle(*given)), lambda *given: torch.tensor(triangle(*given), requires_grad=True),
+        ],
         [
             (shaped(lambda p, ratio, *_: p), "that is p itself"),
             (shaped(lambda p, ratio, *_: p * (ratio - 1) / ratio), "the 1 is missing"),
@@ -267,11 +282,15 @@ EXERCISES = {
             (triangle_of_the_paper, "a rate below 0 unlearns"),
             (triangle_of_the_paper_from_one, "a rate below 0 unlearns"),
             (triangle_cut_off, "it falls over all the steps that are left"),
-            (triangle_without_rounding, "With 19 steps in all you return 0.5411 at step 1"),
+            (triangle_without_rounding, "At step 18 of 19, with cut = 0.1 and ratio = 32, you return 0.0879 and not 0.08507"),
             (lambda step, steps, cut, ratio: triangle_of_the_paper(step, steps, cut, ratio) if steps != 19 else triangle(step, steps), "you divide by 0"),
             (lambda *given: [triangle(*given)], "Return one number"),
+            (lambda *given: (triangle(*given), 1.0), "you return several"),
+            (lambda *given: np.array([triangle(*given)]), "one number"),
+            (lambda *given: True, "not bool"),
+            (with_p(lambda step, steps, cut: min(step / max(1, round(steps * cut)), (steps - step) / max(1, steps - round(steps * cut)))), "the peak is at step max(1, ...)"),
             (lambda *given: f"{triangle(*given):.2f}", "not str"),
-            (lambda *given: math.nan, "you return nan"),
+            (lambda *given: math.nan, "your answer is nan"),
             (lambda *given: 0.4, "you return 0.4 and not 0.03125"),
             (lambda step, steps, cut, ratio: step.peak, "stopped"),
         ],
@@ -297,7 +316,7 @@ EXERCISES = {
             (pool_with(mean=lambda s, m: (s * m.unsqueeze(2)).sum(1) // m.sum(1, keepdim=True)), "`//` drops"),
             (pool_with(mean=lambda s, m: pooled(s, m)[:, 3:6]), "that is the maximum"),
             (pool_with(largest=lambda s, m: pooled(s, m)[:, 6:]), "that is the mean"),
-            (pool_with(mean=lambda s, m: s[:, 0] * 0), "Your mean of the second text (two tokens, then padding) is [0, 0, 0]"),
+            (pool_with(mean=lambda s, m: s[:, 0] * 0), "Your mean of text 0, which has 3 of 5 tokens, is [0, 0, 0]"),
             (pool_with(join=lambda last, largest, mean: torch.cat([last, mean, largest], 1)), "in the order last state, mean, maximum"),
             (pool_with(join=lambda last, largest, mean: torch.cat([mean, largest, last], 1)), "in the order mean, maximum, last state"),
             (pool_with(join=lambda *parts: torch.stack(parts, 1)), "you stack the three parts"),
@@ -305,13 +324,23 @@ EXERCISES = {
             (pool_with(join=lambda *parts: torch.cat(parts)), "one below the other"),
             (pool_with(join=lambda last, largest, mean: last + largest + mean), "one part of the three"),
             (lambda s, m: torch.cat([s[..., 0], s[..., 1], s[..., 2]], 1), "a number for each token"),
-            (lambda s, m: pooled(s, m)[:2], "The shape is (2, 9)"),
+            (lambda s, m: pooled(s, m)[:2], "has shape (2, 9) and not (4, 9)"),
             (lambda s, m: pooled(s, m) / 0, "not finite"),
             (lambda s, m: pooled(s, m).tolist(), "Return a tensor, not list"),
-            (pooled_in_place, "changes its inputs"),
-            (pooled_changing_the_mask, "changes its inputs"),
+            (pooled_in_place, "changes the states, which it should only read"),
+            (pooled_changing_the_mask, "changes the mask"),
             (pooled_without_gradient, "No gradient flows"),
-            (pooled_with_the_mean_detached, "The gradient should reach every token"),
+            *((pooled_with_one_detached(place), "The gradient should reach every token") for place in range(3)),
+            (pooled_by_the_mask, "0 × NaN is NaN"),
+            (pool_with(mean=lambda s, m: (s * m.unsqueeze(2)).sum(1) / m.sum(1, keepdim=True)), "0 × NaN is NaN"),
+            (pool_with(mean=lambda s, m: torch.einsum("btu,bt->bu", s, m / m.sum(1, keepdim=True))), "0 × NaN is NaN"),
+            (pool_with(largest=lambda s, m: (s - 1e9 * (1 - m.unsqueeze(2))).amax(1)), "NaN - 1e9 is NaN"),
+            (pool_with(largest=lambda s, m: (s - 20 * (1 - m.unsqueeze(2))).amax(1)), "whatever stands there"),
+            (pool_with(largest=lambda s, m: (s - 1e4 * (1 - m.unsqueeze(2))).amax(1)), "whatever stands there"),
+            (pool_with(largest=lambda s, m: s.masked_fill(m.unsqueeze(2) == 0, -20).amax(1)), "-inf is below every number"),
+            (pool_with(largest=lambda s, m: s.masked_fill(m.unsqueeze(2) == 0, -1e4).amax(1)), "-inf is below every number"),
+            (lambda s, m: (pooled(s, m), m), "Return a tensor, not tuple"),
+            (lambda s, m: pooled(s, m).bool(), "Return numbers, and not"),
             (lambda s, m: s[m.float()], "stopped"),
         ],
     ),
@@ -338,13 +367,15 @@ EXERCISES = {
             (rows_without_the_special_ones, "END and UNKNOWN, have rows as well"),
             (rows_of_known_words, "the new words that the table lacks have none"),
             (lambda table, old, new: table.copy(), "a table of the old size"),
-            (changed(rows_by_loop, np.transpose), "the shape (3, 5), not (3 + 2, 3): a row for each id"),
+            (changed(rows_by_loop, np.transpose), "has shape (3, 5) and not (5, 3): a row for each id"),
             (rows_special_last, "Row 0, END, should stay as it is"),
             (rows_special_zero, "Row 0, END, should stay as it is"),
             (rows_in_place, "changes the table"),
-            (rows_extending_the_list, "changes a list of words"),
+            (rows_extending_the_list, "changes the list of old words"),
             (rows_never_filled, "Is a row never filled in?"),
             (changed(rows_by_loop, np.ndarray.tolist), "Return a numpy array, not list"),
+            (changed(rows_by_loop, lambda rows: (rows, rows)), "you return several"),
+            (changed(rows_by_loop, lambda rows: rows.astype(str)), "Return numbers, and not"),
             (lambda table, old, new: table[new], "stopped"),
         ],
     ),

@@ -11,7 +11,18 @@ from course_utils.text.pieces import word_pieces
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
 
 
-def match(word, vocabulary, *, shortest=False, mark="##", first="", from_one=True, whole=True, lost=None):
+def match(
+    word,
+    vocabulary,
+    *,
+    shortest=False,
+    mark="##",
+    first="",
+    from_one=True,
+    whole=True,
+    lost=None,
+    unmarked=False,
+):
     """Greedy matching, with a switch for every mistake."""
     pieces, start = [], 0
     while start < len(word):
@@ -23,6 +34,9 @@ def match(word, vocabulary, *, shortest=False, mark="##", first="", from_one=Tru
             if piece in vocabulary:
                 break
         else:
+            end = next((end for end in ends[::-1] if unmarked and word[start:end] in vocabulary), None)
+            piece = word[start:end]
+        if end is None or piece not in vocabulary:
             return ["[UNK]"] if lost is None else lost(pieces)
         pieces.append(piece)
         start = end
@@ -51,6 +65,32 @@ def from_the_right(word, vocabulary):
             return ["[UNK]"]
         pieces = [("##" if start else "") + word[start:end], *pieces]
         end = start
+    return pieces
+
+
+def marked_or_not(word, vocabulary):
+    """At each length the piece with ##, then without."""
+    pieces, rest = [], word
+    while rest:
+        tried = [
+            mark + rest[:end] for end in range(len(rest), 0, -1) for mark in (["##", ""] if pieces else [""])
+        ]
+        piece = next((piece for piece in tried if piece in vocabulary), None)
+        if piece is None:
+            return ["[UNK]"]
+        pieces.append(piece)
+        rest = rest[len(piece.removeprefix("##")) :]
+    return pieces
+
+
+def unknown_characters(word, vocabulary):
+    """A character that no piece fits is lost, and the rest goes on."""
+    pieces, start = [], 0
+    while start < len(word):
+        ends = range(len(word), start, -1)
+        end = next((end for end in ends if ("##" if start else "") + word[start:end] in vocabulary), None)
+        pieces.append("[UNK]" if end is None else ("##" if start else "") + word[start:end])
+        start = end or start + 1
     return pieces
 
 
@@ -88,7 +128,11 @@ MATCHES = [
     (lambda word, vocabulary: " ".join(match(word, vocabulary)), "Return a list of pieces"),
     (from_the_right, "begin at the end of the word"),
     (fewest_pieces, "never goes back"),
-    (empties_the_vocabulary, "changes what it is given"),
+    (lambda word, vocabulary: match(word, vocabulary, unmarked=True), "fall back"),
+    (marked_or_not, "fall back"),
+    (unknown_characters, "the whole word is lost"),
+    (lambda word, vocabulary: (match(word, vocabulary), len(word)), "Return a list of pieces"),
+    (empties_the_vocabulary, "changes the vocabulary, which it should only read"),
     (lambda word, vocabulary: match(word, vocabulary) * 2, "Which piece is tried first"),
 ]  # fmt: skip
 
@@ -112,6 +156,28 @@ def pad_batch_with_torch(rows, padding):
 
 def pad_batch_as_lists(rows, padding):
     return tuple(part.tolist() for part in pad_batch(rows, padding))
+
+
+def pad_as_int32(rows, padding):
+    return tuple(part.astype(np.int32) for part in pad_batch(rows, padding))
+
+
+def pad_as(dtype):
+    """In a type that cannot hold all ids."""
+
+    def answer(rows, padding):
+        ids, mask = pad_batch(rows, padding)
+        return ids.astype(dtype) if isinstance(dtype, type) else torch.tensor(ids).to(dtype), mask
+
+    return answer
+
+
+def pad_filling_in_bytes(rows, padding):
+    ids = np.full((len(rows), max(map(len, rows))), padding, dtype=np.uint8)
+    mask = np.zeros(ids.shape, dtype=int)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)], mask[i, : len(row)] = row, 1
+    return ids, mask
 
 
 def pad_on_the_left(rows, padding):
@@ -138,7 +204,7 @@ def cut_to_the_shortest(rows, padding):
 
 PADDED = [
     (pad_on_the_left, "fill up on the left"),
-    (pad_in_place, "changes what it is given"),
+    (pad_in_place, "changes the rows, which it should only read"),
     (mask_by_value, "may equal the padding"),
     (cut_to_the_shortest, "cut all rows to the shortest"),
     (lambda rows, padding: pad_batch(rows, 0), "it is not always 0"),
@@ -150,6 +216,14 @@ PADDED = [
     ),
     (lambda rows, padding: (pad_batch(rows, padding)[0],) * 2, "that is the ids again"),
     (lambda rows, padding: pad_batch(rows, padding)[0], "Return two things"),
+    (lambda rows, padding: (*pad_batch(rows, padding), 0), "Return two things"),
+    (pad_as(np.uint8), "a uint8 ends at 255"),
+    (pad_as(torch.uint8), "a uint8 ends at 255"),
+    (pad_as(np.int8), "an int8 ends at 127"),
+    (pad_as(np.int16), "an int16 ends at 32,767"),
+    (pad_as(np.uint16), "a uint16 ends at 65,535"),
+    (pad_as(np.float16), "whole numbers"),
+    (pad_filling_in_bytes, "stopped"),
     (lambda rows, padding: (rows, pad_batch(rows, padding)[1]), "have different lengths"),
     (lambda rows, padding: (pad_batch(rows, padding)[0] * 1.0, pad_batch(rows, padding)[1]), "whole numbers"),
     (lambda rows, padding: (pad_batch(rows, padding)[0].ravel(), pad_batch(rows, padding)[1]), "have shape"),
@@ -186,6 +260,15 @@ def pair_input_at_once(first, second, limit):
         b = min(m, max(room // 2, room - n))
         first, second = first[: room - b], second[:b]
     return tuple(np.array(part) for part in together(first, second))
+
+
+def pair_input_as_tensors(first, second, limit):
+    return [torch.tensor(part) for part in pair_input(first, second, limit)]
+
+
+def pair_input_with_true_types(first, second, limit):
+    ids, types = pair_input(first, second, limit)
+    return ids, np.array(types) == 1
 
 
 def shortens_in_place(first, second, limit):
@@ -237,7 +320,7 @@ def with_ids(join):
 
 
 PAIRS = [
-    (shortens_in_place, "changes what it is given"),
+    (shortens_in_place, "changes the first text, which it should only read"),
     (cut_the_row, "you cut the finished row"),
     (only_second, "only the second text gives way"),
     (equal_shares, "half of the room"),
@@ -262,12 +345,22 @@ PAIRS = [
     (with_types(lambda n, m: [1] * (n + m + 3)), "that is the attention mask"),
     (with_types(lambda n, m: [0] * n + [1] * m), "one type for each id"),
     (lambda first, second, limit: pair_input(first, second, limit)[0], "Return two lists"),
+    (lambda *given: (*pair_input(*given), 0), "Return two lists"),
+    (lambda *given: tuple(np.array(part, dtype=float) for part in pair_input(*given)), "whole numbers"),
+    (
+        lambda *given: tuple(np.array(part).astype(np.uint8) for part in pair_input(*given)),
+        "a uint8 ends at 255",
+    ),
+    (lambda *given: (pair_input(*given)[0], [[kind] for kind in pair_input(*given)[1]]), "Return two lists"),
 ]
 
 EXERCISES = {
     lecture_07.check_longest_match: ([longest_match, longest_match_by_recursion, word_pieces], MATCHES),
-    lecture_07.check_pad_batch: ([pad_batch, pad_batch_with_torch, pad_batch_as_lists], PADDED),
-    lecture_07.check_pair_input: ([pair_input, pair_input_at_once], PAIRS),
+    lecture_07.check_pad_batch: ([pad_batch, pad_batch_with_torch, pad_batch_as_lists, pad_as_int32], PADDED),
+    lecture_07.check_pair_input: (
+        [pair_input, pair_input_at_once, pair_input_as_tensors, pair_input_with_true_types],
+        PAIRS,
+    ),
 }
 
 

@@ -96,9 +96,39 @@ def high(chosen, draw, fate):
     return chosen & (fate >= 0.9)
 
 
+def closed(draw_up_to=False, masked_up_to=False, random_up_to=False):
+    """Hide with `<=` for `<`, once or more often."""
+
+    def below(number, limit, included):
+        return number <= limit if included else number < limit
+
+    def other(ids, special, draw, fate, anything, mask_id):
+        chosen = below(draw, 0.15, draw_up_to) & ~special
+        masked, other = below(fate, 0.8, masked_up_to), below(fate, 0.9, random_up_to)
+        return torch.where(chosen & masked, mask_id, torch.where(chosen & other, anything, ids)), chosen
+
+    return other
+
+
+def always_one(ids, special, draw, fate, anything, mask_id):
+    """Never nothing: if no draw is low enough, the lowest is chosen."""
+    draw = draw.clone()
+    if not ((draw < 0.15) & ~special).any():
+        draw[0, 1] = 0.0
+    return hide(ids, special, draw, fate, anything, mask_id)
+
+
 HIDDEN = [
-    (hide_in_place, "changes a tensor that it is given"),
-    (lambda *given: hide(*given)[0], "Return two tensors"),
+    (closed(draw_up_to=True), "draw = 0.15 is not *below* 0.15"),
+    (closed(masked_up_to=True), "fate = 0.8 is not *below* 0.8"),
+    (closed(random_up_to=True), "fate = 0.9 is not *below* 0.9"),
+    (closed(masked_up_to=True, random_up_to=True), "is not *below*"),
+    (always_one, "Chosen is where draw < 0.15"),
+    (lambda *given: (*hide(*given), 0), "Return 2 things, in this order: what is read, what is chosen"),
+    (lambda *given: (hide(*given)[0].to(torch.uint8), hide(*given)[1]), "too small for these numbers"),
+    (lambda *given: (hide(*given)[0].to(torch.int16), hide(*given)[1]), "too small for these numbers"),
+    (hide_in_place, "changes ids, a tensor that it is given"),
+    (lambda *given: hide(*given)[0], "Return 2 things, in this order: what is read, what is chosen"),
     (lambda *given: hide(*given)[::-1], "in the other order"),
     (lambda *given: (hide(*given)[0], hide(*given)[1].long()), "true or false"),
     (lambda *given: (hide(*given)[0].float(), hide(*given)[1]), "whole numbers"),
@@ -134,7 +164,7 @@ HIDDEN = [
     (reading(lambda chosen, draw, fate: chosen & (fate < 0.9), high), "nothing stays as it is"),
     (reading(lambda chosen, draw, fate: chosen & (fate < 0.9)), "none is random"),
     (reading(low, lambda chosen, draw, fate: chosen & (fate < 0.9)), "they are overwritten"),
-    (reading(lambda chosen, draw, fate: draw < 0.15 * 0.8), "what is read is wrong. In row"),
+    (reading(lambda chosen, draw, fate: draw < 0.15 * 0.8), "what is read is wrong: in row"),
     (reading(lambda c, draw, fate: c & (draw < 0.12), lambda c, draw, fate: c & (draw >= 0.12) & (draw < 0.135)), "`draw` once more"),
     (reading(low, middle, mask=103), "you write 103"),
     (reading(low, middle, mask=4), "you write 4"),
@@ -158,7 +188,7 @@ def masked_loss_by_ignoring(logits, ids, chosen):
 
 def masked_loss_by_weighing(logits, ids, chosen):
     every = F.cross_entropy(logits.transpose(1, 2), ids, reduction="none")
-    return (every * chosen).sum() / chosen.sum() if chosen.any() else 0.0
+    return torch.where(chosen, every, 0).sum() / chosen.sum() if chosen.any() else logits[chosen].sum()
 
 
 def cross_entropy(logits, ids, **options):
@@ -193,8 +223,32 @@ def loss_with_a_chosen_place_detached(logits, ids, chosen):
     return masked_loss(logits, ids, chosen)
 
 
+def without_nothing(nothing):
+    """The right loss, but something else where nothing is chosen."""
+    return lambda logits, ids, chosen: masked_loss(logits, ids, chosen) if chosen.any() else nothing(logits)
+
+
+def masked_loss_of_a_mean(logits, ids, chosen):
+    """A mean of nothing is NaN, and what becomes 0 of it has a gradient of 0."""
+    return F.cross_entropy(logits[chosen], ids[chosen]).nan_to_num(0)
+
+
 LOSSES = [
-    (loss_in_place, "changes a tensor that it is given"),
+    (without_nothing(lambda logits: 0.0), "Where nothing is chosen"),
+    (without_nothing(lambda logits: torch.tensor(0.0)), "Where nothing is chosen"),
+    (without_nothing(lambda logits: logits.sum().detach() * 0), "Where nothing is chosen"),
+    (without_nothing(lambda logits: torch.tensor(0.0, requires_grad=True)), "Where nothing is chosen"),
+    (without_nothing(lambda logits: logits.sum()), "Where nothing is chosen"),
+    (without_nothing(lambda logits: logits[:0].mean()), "A mean of nothing is 0 / 0"),
+    (without_nothing(lambda logits: logits.sum() - logits.sum().detach()), "Where nothing is chosen"),
+    (without_nothing(lambda logits: (logits.sum() * 0).sqrt()), "Where nothing is chosen"),
+    (lambda *given: every(*given).sum() / (given[2].sum() + 1), "one more than were chosen"),
+    (lambda *given: every(*given).sum() / given[2].sum().clamp(min=1), "0 × NaN is NaN"),
+    (lambda *given: (every(*given).sum() / given[2].sum().clamp(min=1)).nan_to_num(0), "0 × NaN is NaN"),
+    (lambda *given: (masked_loss(*given), given[2].sum()), "you return several"),
+    (lambda *given: masked_loss(*given).detach().numpy(), "Return a tensor"),
+    (lambda *given: probability(*given).clamp(min=1e-9).log().sum() / -given[2].sum().clamp(min=1), "a loss of 150"),
+    (loss_in_place, "changes the ids, and the ids are still needed"),
     (lambda logits, ids, chosen: cross_entropy(logits, ids), "every place is in it"),
     (lambda *given: every(*given).sum(), "that is the sum"),
     (lambda *given: every(*given).mean(), "divide by the number of all places"),
@@ -305,13 +359,30 @@ COUNTS = [
     (lambda V, P, U, L, H: 109_482_240 if L == 12 else 335_141_888, "For a small one"),
     (lambda *size: float(count_bert(*size)), "Return a whole number"),
     (lambda *size: f"{count_bert(*size):,}", "Return a whole number"),
+    (lambda *size: (count_bert(*size), 0), "Return a whole number"),
+    (lambda *size: np.array([count_bert(*size)]), "Return a whole number"),
+    (lambda *size: True, "Return a whole number"),
 ]  # fmt: skip
 
 EXERCISES = {
     lecture_08.check_hide: ([hide, hide_in_a_copy, hide_by_loop], HIDDEN),
-    lecture_08.check_masked_loss: ([masked_loss, masked_loss_by_ignoring, masked_loss_by_weighing], LOSSES),
+    lecture_08.check_masked_loss: (
+        [
+            masked_loss,
+            masked_loss_by_ignoring,
+            masked_loss_by_weighing,
+            masked_loss_of_a_mean,
+            lambda *given: masked_loss(*given)[None],
+        ],
+        LOSSES,
+    ),
     lecture_08.check_count_bert: (
-        [count_bert, count_the_model, lambda *size: np.int64(count_bert(*size))],
+        [
+            count_bert,
+            count_the_model,
+            lambda *size: np.int64(count_bert(*size)),
+            lambda *size: torch.tensor(count_bert(*size)),
+        ],
         COUNTS,
     ),
 }
