@@ -44,17 +44,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# fmt: off
 Check = Callable[[Callable[..., Any]], None]
 Case = tuple[Any, ...]
 Advice = str | Callable[..., str]
-Mistake = tuple[
-    Callable[..., Any], Advice
-]  # a function like the student's, and what is wrong; the advice may be made of the case
+Mistake = tuple[Any, Advice]  # a function like the student's, or several, and what is wrong; the advice may be made of the case
 SOLUTION = "# One solution"  # so begins a solution's cell
 CHECKS: dict[str, list[str]] = {}  # lecture -> the names of its checks, in order, once its module is imported
+# What an edge may bring about; any other error is a slip of the pen, and told with its line.
+_EXPECTED = (ArithmeticError, LookupError, RuntimeError, TypeError, UnboundLocalError, ValueError)
 
 
-# fmt: off
 class CheckFailed(AssertionError):
     """An answer is not right yet; the message says what is probably wrong."""
 
@@ -69,6 +69,7 @@ class Part:
     name: str = ""  # in messages, "your loss is ..."; "" where there is one value only
     _: KW_ONLY
     mistakes: Sequence[Mistake] = ()
+    of: Callable[..., Sequence[Any]] | None = None  # what the mistakes are functions of, if not of the case: sums, shares, shapes
     shapes: Sequence[Mistake] = ()  # functions of a case that give a wrong shape, or None for any other
     kinds: Mapping[str, str] = field(default_factory=dict)  # a type, a dtype or its letter ("list", "float64", "b"): the advice
     infinite: str = "Do you divide by 0?"  # what is said of inf and nan; "" where they are values like others
@@ -99,32 +100,38 @@ class Exercise(Part):
     judged: Sequence[int] = ()  # the order in which the parts are compared, if it is not that in which they are returned
     also: Check | None = None
 
-    def all_parts(self) -> Sequence[Part]:
-        """The parts, or the exercise itself where there is one value."""
+    def _parts(self) -> Sequence[Part]:
         return self.parts or (self,)
 
-    def said_of(self, case: Case) -> str:
-        """The case in words, to begin a message with."""
-        named = (f"{name} {show(value)}" for name, value in zip(self.inputs, case, strict=True))
+    def _slips(self, number: int) -> list[tuple[Callable[..., Any], Advice, bool]]:
+        """The mistakes that a part may show, and whether they return that part alone."""
+        def slip(part: Part, mistake: Callable[..., Any]) -> Callable[..., Any]:
+            return (lambda *case: mistake(*part.of(*case))) if part.of else mistake
+
+        parts = [(self, False)] + ([(self.parts[number], True)] if self.parts else [])
+        return [(slip(part, mistake), why, alone) for part, alone in parts for some, why in part.mistakes
+                for mistake in (some if isinstance(some, tuple) else (some,))]
+
+    def _said(self, case: Case) -> str:
+        named = (f"{name} {show(value)}" for name, value in zip(self.inputs, case, strict=False))
         return self.describe(*case) if self.describe else f"For {', '.join(named)}"
 
-    def copied(self, case: Case) -> list[Any]:
-        """The case, to be given to a function that may do anything with it."""
+    def _copied(self, case: Case) -> list[Any]:
         given = copy.deepcopy(list(case))
         for name in self.gradients:
             given[list(self.inputs).index(name)].requires_grad_()
         return given
 
-    def values(self, given: Sequence[Any], raw: Any) -> tuple[Any, ...]:
+    def _values(self, given: Sequence[Any], raw: Any) -> tuple[Any, ...]:
         """What is compared, a value for each part, of an answer."""
         raw = self.observe(*given, raw) if self.observe else raw
         return tuple(raw) if self.parts else (raw,)
 
-    def right(self, case: Case, function: Callable[..., Any] | None = None) -> tuple[Any, ...]:
+    def _right(self, case: Case, function: Callable[..., Any] | None = None) -> tuple[Any, ...]:
         """What is compared of the right answer, or of that of a mistake."""
-        given = self.copied(case)
+        given = self._copied(case)
         with _quietly():
-            return self.values(given, (function or self.reference)(*given))
+            return self._values(given, (function or self.reference)(*given))
 
 
 def exercise(title: str, reference: Callable[..., Any], *, called: str = "", **data: Any) -> Any:
@@ -150,9 +157,9 @@ def grade(task: Exercise, function: Callable[..., Any]) -> None:
         except CheckFailed as failed:  # what was wrong before comes first
             stopped = failed
             break
-    mine, theirs = [values for *_, values in answers], [task.right(case) for case in task.cases[: len(answers)]]
-    for number in (task.judged or range(len(task.all_parts()))) if answers else ():
-        part = task.all_parts()[number]
+    mine, theirs = [values for *_, values in answers], [task._right(case) for case in task.cases[: len(answers)]]
+    for number in (task.judged or range(len(task._parts()))) if answers else ():
+        part = task._parts()[number]
         good = [close(one[number], other[number], part.rtol) for one, other in zip(mine, theirs, strict=True)]
         if not all(good):
             off = good.index(False)
@@ -165,35 +172,34 @@ def grade(task: Exercise, function: Callable[..., Any]) -> None:
         _check_gradient(task, case, given, raw)
     for case, advice in task.edges:
         given, raw, values = _answer(task, function, case, edge=advice)
-        for number, (one, other) in enumerate(zip(values, task.right(case), strict=True)):
-            said = "" if close(one, other, task.all_parts()[number].rtol) else _said(task, number, case, one, other)
+        for number, (one, other) in enumerate(zip(values, task._right(case), strict=True)):
+            said = "" if close(one, other, task._parts()[number].rtol) else _said(task, number, case, one, other)
             require(not said, f"{said}: {_text(advice, one, *case)}" if said else "")
         _check_gradient(task, case, given, raw)
     for case, advice in task.refused:
         with contextlib.suppress(ValueError):
-            result = _tried(task, function, case, task.copied(case), advice, refused=(ValueError,))
-            raise CheckFailed(f"{task.said_of(case)} you return {show(result)}. {advice}")
+            result = _tried(task, function, case, task._copied(case), advice, refused=(ValueError,))
+            raise CheckFailed(f"{task._said(case)} you return {show(result)}. {advice}")
     if task.also:
         task.also(function)
 
 
 def _diagnosis(task: Exercise, number: int, mine: Sequence[tuple[Any, ...]], good: Sequence[bool]) -> str:
     """What explains every answer; or else the first one that is off, without contradicting those that are right."""
-    part, off = task.all_parts()[number], good.index(False)
+    part, off = task._parts()[number], good.index(False)
 
     def explains(mistake: Callable[..., Any], alone: bool, i: int) -> bool:
         try:
-            with _quietly():
-                whole = not alone or task.observe  # a mistake of a part, otherwise, returns that part alone
-                guess = task.right(task.cases[i], mistake) if whole else (mistake(*task.copied(task.cases[i])),)
-            pairs = zip(mine[i][number : number + 1] if alone else mine[i], guess[number : number + 1] if alone and whole else guess, strict=True)
-            return all(close(*pair, part.rtol) for pair in pairs)
+            if alone and not task.observe:
+                with _quietly():
+                    return close(mine[i][number], mistake(*task._copied(task.cases[i])), part.rtol)
+            places = slice(number, number + 1) if alone else slice(None)
+            return close(mine[i][places], task._right(task.cases[i], mistake)[places], part.rtol)
         except Exception:  # a mistake need not have an answer everywhere
             return False
 
-    slips = [(*slip, False) for slip in task.mistakes] + [(*slip, True) for slip in (part.mistakes if task.parts else ())]
     for cases in (range(len(good)), [i for i, right in enumerate(good) if right or i == off]):
-        for mistake, why, alone in slips:
+        for mistake, why, alone in task._slips(number):
             if all(explains(mistake, alone, i) for i in cases):
                 return _text(why, *task.cases[off])
     return ""
@@ -211,10 +217,10 @@ def _text(advice: Advice, *given: Any) -> str:
 
 
 def _said(task: Exercise, number: int, case: Case, mine: Any, right: Any) -> str:
-    part, order = task.all_parts()[number], list(task.judged or range(number + 1))
+    part, order = task._parts()[number], list(task.judged or range(number + 1))
     if part.said:
         return part.said(mine, right, *case)
-    said = f"{f'The {task.parts[order[0]].name} is right. ' if number != order[0] else ''}{task.said_of(case)} {f'your {part.name} is' if part.name else 'you return'}"
+    said = f"{f'The {task.parts[order[0]].name} is right. ' if number != order[0] else ''}{task._said(case)} {f'your {part.name} is' if part.name else 'you return'}"
     if isinstance(right, np.ndarray | Tensor) and right.ndim > 1 and np.size(_array(right)) > 12:  # the first row that is off
         row = next(i for i in np.ndindex(*right.shape[:-1]) if not close(mine[i], right[i], part.rtol))
         mine, right, said = mine[row], right[row], f"{said}, in row {', '.join(map(str, row))},"
@@ -225,29 +231,29 @@ def _tried(task: Exercise, function: Callable[..., Any], case: Case, given: list
     """What the function returns; where there is an advice, an error or nothing is answered with it."""
     try:
         with _quietly():
-            raw = call(function, *given, may_raise=tuple(task.stops) if advice is None else (Exception,), nothing=advice is not None)
+            raw = call(function, *given, may_raise=tuple(task.stops) if advice is None else _EXPECTED, nothing=advice is not None)
     except (CheckFailed, *refused):
         raise
     except Exception as error:
         expected = (why for kind, why in task.stops.items() if isinstance(error, kind))
         why = _text(next(expected) if advice is None else advice, error, *case)
-        raise CheckFailed(f"{task.said_of(case)} your function stops with {type(error).__name__}: {f'{error}. ' if refused else ''}{why}") from error
-    require(raw is not None, "" if raw is not None else f"{task.said_of(case)} you return nothing. {_text(advice or '', None, *case)}")
+        raise CheckFailed(f"{task._said(case)} your function stops with {type(error).__name__}: {f'{error}. ' if refused else ''}{why}") from error
+    require(raw is not None, "" if raw is not None else f"{task._said(case)} you return nothing. {_text(advice or '', None, *case)}")
     return raw
 
 
 def _answer(task: Exercise, function: Callable[..., Any], case: Case, edge: Advice | None = None) -> tuple[list[Any], Any, tuple[Any, ...]]:
     """The inputs after the call, what was returned, and what is compared, once it is of the type and shape of the right answer."""
-    given = task.copied(case)
+    given = task._copied(case)
     raw = _tried(task, function, case, given, edge)
     raw = task.read(raw, *case) if task.read else raw
-    for name, before, after in zip(task.inputs, case, given, strict=True):
+    for name, before, after in zip(task.inputs, case, given, strict=False):  # what has a default may be left out
         require(name in task.changed or close(after, before, 0), f"Your function changes {name}, {task.only_read}")
     with _quietly():
-        right = task.reference(*task.copied(case))
+        right = task.reference(*task._copied(case))
     if not task.parts or task.observe:
         mine = _value(task, task, case, raw, right, edge is not None)
-        return given, raw, task.values(given, mine)
+        return given, raw, task._values(given, mine)
     order = f"Return {len(task.parts)} things, in this order: {', '.join(part.name for part in task.parts)}"
     require(isinstance(raw, tuple | list), f"{order}; you return only one, a {type(raw).__name__}.")
     require(len(raw) == len(task.parts), f"{order}; you return {len(raw)}.")
@@ -270,7 +276,7 @@ def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: 
             require(key not in part.kinds, part.kinds.get(key))
         accepted, words = {"f": ("fiu", "numbers"), "b": ("b", "true and false")}.get(holds, ("iub", "whole numbers"))
         require(letter in accepted, f"{f'{part.name} should hold' if part.name else 'Return'} {words}, and not {dtype}.")
-        sizes = f"{task.said_of(case)} {part.name or 'your answer'} has shape {tuple(mine.shape)} and not {tuple(right.shape)}"
+        sizes = f"{task._said(case)} {part.name or 'your answer'} has shape {tuple(mine.shape)} and not {tuple(right.shape)}"
         require(mine.shape == right.shape, f"{sizes}: {_shape_advice(part, case, tuple(mine.shape)) or 'see which dimension is which.'}")
     elif isinstance(right, numbers.Real | np.number) and not isinstance(right, bool):
         number, shape = your.capitalize() if part.name else f"Return one number: {your}", np.shape(_array(mine))
@@ -285,7 +291,7 @@ def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: 
         require(isinstance(mine, class_), f"{your.capitalize()} should be a {type(right).__name__}, not {kind}: {mine!r}.")
         return mine
     odd = np.isfinite(_array(right)).all() and not np.isfinite(_array(mine)).all()
-    require(edge or not odd or not part.infinite, f"{task.said_of(case)} {your} is {show(mine)}. {part.infinite}")
+    require(edge or not odd or not part.infinite, f"{task._said(case)} {your} is {show(mine)}. {part.infinite}")
     return mine
 
 
@@ -298,7 +304,7 @@ def _check_gradient(task: Exercise, case: Case, given: list[Any], raw: Any) -> N
     if not task.gradients:
         return
     require(raw.requires_grad, "No gradient flows: stay in torch, without .detach(), .item() or no_grad.")
-    theirs, gradients = task.copied(case), []
+    theirs, gradients = task._copied(case), []
     for arguments, result in ((given, raw), (theirs, task.reference(*theirs))):
         wanted = [arguments[list(task.inputs).index(name)] for name in task.gradients]
         up = torch.linspace(1, 2, result.numel(), dtype=result.dtype).view(result.shape)  # a sum of a softmax would have none
@@ -353,13 +359,13 @@ def show(value: Any, digits: int = 4) -> str:
 def verify(run: Any) -> Iterator[str]:
     """What is wrong with the exercise of a check: a reference that fails, mistakes that pass or get another's diagnosis."""
     task = run.exercise
-    slips = [(*slip, None) for slip in [(task.reference, ""), *task.mistakes]]
-    for mistake, why, number in slips + [(*slip, number) for number, part in enumerate(task.parts) for slip in part.mistakes]:
+    slips = [(task.reference, "", False, 0)] + [(*slip, number) for number in range(len(task._parts())) for slip in task._slips(number) if slip[2] or not number]
+    for mistake, why, alone, number in slips:
 
-        def answer(*case: Any, mistake: Callable[..., Any] = mistake, number: int | None = number) -> Any:
-            if number is None or task.observe:
+        def answer(*case: Any, mistake: Callable[..., Any] = mistake, alone: bool = alone, number: int = number) -> Any:
+            if not alone or task.observe:
                 return mistake(*case)
-            right = task.right(case)
+            right = task._right(case)
             return (*right[:number], mistake(*case), *right[number + 1 :])
 
         texts, failed = {_text(why, *case) for case in task.cases}, ""
