@@ -8,28 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from course_utils.exercises.engine import Part, close, exercise, show
 from course_utils.exercises.quiz import Choice, Question
 
+
 # fmt: off
-
-Slip = tuple[Callable[..., Any], str]  # one step of a computation done otherwise, and what is wrong with that
-
-
 def _sigma(z: Any) -> Any:
     return np.exp(-np.logaddexp(0, -z))
 
 
 def _softmax(z: np.ndarray) -> np.ndarray:
-    raised = np.exp(z - z.max())
-    return raised / raised.sum()
-
-
-def _short(values: np.ndarray, digits: int = 3) -> str:
-    return "[" + ", ".join(f"{value + 0:.{digits}g}" for value in values.tolist()) + "]"
+    return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
 
 
 def _perplexity(logs: np.ndarray) -> float:
@@ -43,35 +33,23 @@ def _perplexity(logs: np.ndarray) -> float:
     return math.exp(-logs.mean())
 
 
-def _describe_text(logs: np.ndarray) -> str:
-    if not len(logs):
-        return "For a text without any word, an empty array,"
-    if logs.min() > -8:
-        return f"For words of probability {_short(np.exp(logs))}, so log-probabilities {_short(logs)},"
-    return f"For {len(logs)} words with log-probabilities from {logs.min():g} to {logs.max():g}"
-
-
 def _advise_long(value: Any, logs: np.ndarray) -> str:
-    if isinstance(value, Exception) or not (math.isfinite(value) and value):
-        return (
-            "A probability as small as the product of all, or exp(-800) alone, is 0 in float64, and its inverse infinite. Stay with "
-            "the logarithms: their mean first, and exp of that one number last."
-        )
-    return "a small number added to the probabilities, or logarithms cut off or left out, spoil the mean."
+    if isinstance(value, float) and 0 < value < math.inf:
+        return "a small number added to the probabilities, or logarithms cut off or left out, spoil the mean."
+    small = "a probability as small as the product of all, or exp(-800) alone, is 0 in float64, and its inverse infinite."
+    return f"{small} Stay with the logarithms: their mean first, and exp of that one number last."
 
 
-_EXPONENT = "the minus belongs in the exponent: np.exp(-mean), not -np.exp(mean)."
 _BASE = "What was taken by a natural logarithm, only np.exp takes back"
-_IN_EXPONENT = "you average the probabilities. The mean in the exponent is that of their logarithms."
-_LAST = "you average the probabilities. Average their logarithms, as you are given them, and take exp last."
 
 check_perplexity = exercise(
     "perplexity: exp of minus the mean log-probability, however long the text is",
-    _perplexity,
-    inputs=("the log-probabilities",),
+    _perplexity, inputs=("the log-probabilities",),
     # The first: as uncertain, on average, as a choice among 4. The last: a text without surprise.
     cases=[(np.log(p),) for p in ([1 / 2, 1 / 2, 1 / 4, 1 / 16], np.random.default_rng(0).uniform(0.01, 0.6, 7), [0.02], [1.0, 1.0])],
-    describe=_describe_text,
+    describe=lambda logs: "For a text without any word, an empty array," if not len(logs) else (
+        f"For {len(logs)} words with log-probabilities from {logs.min():g} to {logs.max():g}" if len(logs) > 10 else
+        f"For words of probability {show(np.exp(logs))}, so log-probabilities {show(logs)},"),
     edges=[((np.linspace(-9.0, -3.0, 4001),), _advise_long), ((np.array([-1.5, -800.0, *[-1.0] * 18]),), _advise_long)],
     refused=[((np.array([]),), "There is nothing to take the mean of: raise ValueError and say so, before you compute.")],
     shapes=[(lambda logs: None, "A text has one perplexity. Take the mean: .mean().")],
@@ -79,8 +57,7 @@ check_perplexity = exercise(
     otherwise=lambda value, right, logs: "a perplexity is never below 1." if value < 1 else "",
     mistakes=[
         (lambda logs: np.exp(logs.mean()), "the minus is missing. A perplexity is never below 1: exp(-mean), which is 1 / exp(mean)."),
-        (lambda logs: -np.exp(logs.mean()), _EXPONENT),
-        (lambda logs: -np.exp(-logs.mean()), _EXPONENT),
+        ((lambda logs: -np.exp(logs.mean()), lambda logs: -np.exp(-logs.mean())), "the minus belongs in the exponent: np.exp(-mean), not -np.exp(mean)."),
         (lambda logs: np.exp(-logs.sum()), "that is the sum, not the mean. Divide by n, or each further word makes the model look worse."),
         (lambda logs: np.exp(logs.sum()), "that is the probability of the whole text. Take the mean of the logarithms, turn its sign, then exp."),
         (lambda logs: -logs.mean(), "the exp is missing. That is the cross-entropy; the perplexity is its exponential."),
@@ -91,11 +68,10 @@ check_perplexity = exercise(
         (lambda logs: 2 ** -logs.sum(), f"you take 2 to the power of the sum. {_BASE}; and divide by n."),
         (lambda logs: 2 ** logs.mean(), f"you take 2 to the power of it, without the minus. {_BASE}: np.exp(-mean)."),
         (lambda logs: 10 ** -logs.mean(), f"you take 10 to the power of it. {_BASE}; 10 ** goes with np.log10."),
-        (lambda logs: 1 / np.exp(logs).mean(), _LAST),
+        (lambda logs: 1 / np.exp(logs).mean(), "you average the probabilities. Average their logarithms, as you are given them, and take exp last."),
         (lambda logs: np.exp(logs).mean(), "that is the mean probability. Average the logarithms, turn the sign, and take exp last."),
         (lambda logs: np.exp(-logs).mean(), "exp comes before the mean, so one improbable word outweighs all others. Take the mean first and exp last."),
-        (lambda logs: np.exp(-np.exp(logs).mean()), _IN_EXPONENT),
-        (lambda logs: np.exp(np.exp(logs).mean()), _IN_EXPONENT),
+        ((lambda logs: np.exp(-np.exp(logs).mean()), lambda logs: np.exp(np.exp(logs).mean())), "you average the probabilities. The mean in the exponent is that of their logarithms."),
         (lambda logs: np.exp(-logs.sum() / max(len(logs) - 1, 1)), "you divide by n - 1. Each of the n words counts: n."),
         (lambda logs: np.exp(-logs.sum() / (len(logs) + 1)), "you divide by n + 1. Each of the n words counts once: n."),
         (lambda logs: np.exp(-np.median(logs)), "that is the median. Every word counts: take the mean."),
@@ -108,25 +84,40 @@ def _lstm(x: np.ndarray, h: np.ndarray, c: np.ndarray, W: np.ndarray, U: np.ndar
     """Check a function (x, h, c, W, U, b) -> (h, c), one step of an LSTM (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
 
     x is (d,), h and c are (n,), W (4n, d), U (4n, n) and b (4n,), all float64. W x + U h + b holds the sums of i, f, g and
-    o, n numbers each, in the order of ``torch.nn.LSTMCell``, which gives the right answer here: i, f and o go through σ,
-    g through tanh; the new c is f * c + i * g, and the new h is o * tanh(c) with the new c.
+    o, n numbers each, in the order of ``torch.nn.LSTMCell``, whose answer is the same: i, f and o go through σ, g through
+    tanh; the new c is f * c + i * g, and the new h is o * tanh(c) with the new c.
     """
-    # skip_init leaves the random numbers of the student's notebook alone.
-    cell = nn.utils.skip_init(nn.LSTMCell, len(x), len(h), dtype=torch.float64)
-    with torch.no_grad():
-        for parameter, weight in zip(cell.parameters(), (W, U, b, 0 * b), strict=True):  # b is the sum of the two biases
-            parameter.copy_(torch.from_numpy(weight))
-        new_h, new_c = cell(torch.from_numpy(x), (torch.from_numpy(h), torch.from_numpy(c)))
-    return new_h.numpy(), new_c.numpy()
+    o, new, *_ = _shown(x, h, c, W, U, b)
+    return o * np.tanh(new), new
+
+
+def _cell(others: dict[int, Callable[..., Any]]) -> Callable[..., np.ndarray]:
+    """The new c, in four steps, or with others in their places."""
+    steps = [lambda x, h, b, c: x + h + b, lambda z: np.split(z, 4),
+             lambda zs: [_sigma(zs[0]), _sigma(zs[1]), np.tanh(zs[2]), _sigma(zs[3])], lambda i, f, g, o, c, h: f * c + i * g]
+    add, split, functions, new = (others.get(i, step) for i, step in enumerate(steps))
+    return lambda x, h, c, W, U, b: new(*functions(split(add(W @ x, U @ h, b, U @ c))), c, h) + 0 * c
+
+
+def _shown(x: np.ndarray, h: np.ndarray, c: np.ndarray, W: np.ndarray, U: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+    z = np.split(W @ x + U @ h + b, 4)
+    return _sigma(z[3]), _cell({})(x, h, c, W, U, b), c, h, *z
+
+
+def _two_slips(value: np.ndarray, right: np.ndarray, *step: np.ndarray) -> str:
+    """What is said of a new c that takes two slips to explain."""
+    for one, other in itertools.combinations(range(4), 2):
+        for (first, why), (second, also) in itertools.product(_SLIPS[one], _SLIPS[other]):
+            if close(value, _cell({one: first, other: second})(*step)):
+                return f"{why} And {also}"
+    return ""
 
 
 _ORDER = ("input", "forget", "cell", "output")
 _TORCHS = f"PyTorch's order is {', '.join(_ORDER)}."
-_FC_IG = "It is f * c + i * g."
-_O_TANH = "It is o * tanh(c)."
-_SIGMA_IS = "It is 1 / (1 + np.exp(-z)), with a minus."
-
-_SUMS: list[Slip] = [  # of W x, U h, b and U c
+_FC_IG, _O_TANH, _SIGMA_IS = "It is f * c + i * g.", "It is o * tanh(c).", "It is 1 / (1 + np.exp(-z)), with a minus."
+_FUNCTIONS: dict[str, Any] = {"σ": _sigma, "tanh": np.tanh, "no function": lambda z: z}
+_SLIPS = ([  # the sums before the gates, of W x, U h, b and U c
     (lambda x, h, b, c: x + h, "the bias is forgotten. Add b."),
     (lambda x, h, b, c: x + b, "U h is forgotten. Without it the step does not know what came before."),
     (lambda x, h, b, c: h + b, "W x is forgotten. Without it the step does not see its own word."),
@@ -134,16 +125,19 @@ _SUMS: list[Slip] = [  # of W x, U h, b and U c
     (lambda x, h, b, c: x + h + 2 * b, "the bias is added twice. LSTMCell has two of them; b here is already their sum, so add it once."),
     (lambda x, h, b, c: x + c + b, "U is multiplied by c. What goes through U is the old h."),
     (lambda x, h, b, c: x - h + b, "U h has the wrong sign. It is W x + U h + b."),
-]
-_LAYOUTS: list[Slip] = [  # of all sums, to those of i, f, g and o
+], [  # i, f, g and o among them
     *((lambda z, order=order: [np.split(z, 4)[order.index(gate)] for gate in _ORDER], {
         ("forget", "input", "cell", "output"): f"the forget gate and the input gate are exchanged. It is f * c + i * g, and {_TORCHS}",
         ("cell", "forget", "input", "output"): f"i and g are exchanged. σ makes the gate i, tanh makes g, and {_TORCHS}",
     }.get(order, f"you read the four gates in the order {', '.join(order)}, as other books may have it. {_TORCHS}"))
       for order in itertools.permutations(_ORDER) if order != _ORDER),
     (lambda z: z.reshape(-1, 4).T, "you take every fourth number for a gate. The n numbers of a gate stand together, one gate after the other: np.split(z, 4), or z.reshape(4, n)."),
-]
-_CELLS: list[Slip] = [  # of the gates i, f, g and o, the old c and h
+], [  # what they go through
+    *((lambda zs, names=names: [_FUNCTIONS[name](z) for name, z in zip((*names, "σ"), zs, strict=True)],
+       f"you send {', '.join(f'{gate} through {name}' for gate, name, right in zip('ifg', names, ('σ', 'σ', 'tanh'), strict=True) if name != right)}. "
+       "The gates i, f and o are shares from 0 to 1, so σ; g is what is written, and may be negative, so tanh.")
+      for names in itertools.product(_FUNCTIONS, repeat=3) if names not in (("σ", "σ", "tanh"), ("tanh", "σ", "σ"))),  # above, the latter is "i and g exchanged"
+], [  # the new c, of the gates, the old c and h
     (lambda i, f, g, o, c, h: c + i * g, f"the forget gate is missing: the old c is kept whole. {_FC_IG}"),
     (lambda i, f, g, o, c, h: f * c + g, f"the input gate is missing: all of g is written. {_FC_IG}"),
     (lambda i, f, g, o, c, h: c + g, f"both gates are missing. {_FC_IG}"),
@@ -164,106 +158,43 @@ _CELLS: list[Slip] = [  # of the gates i, f, g and o, the old c and h
     (lambda i, f, g, o, c, h: f * np.tanh(c) + i * g, "the old c goes through tanh. It stays as it is, and that is the path on which gradients survive."),
     (lambda i, f, g, o, c, h: f @ c + i * g, "f @ c is a single number. A gate multiplies number by number: f * c."),
     (lambda i, f, g, o, c, h: f * c + i @ g, "i @ g is a single number. A gate multiplies number by number: i * g."),
-]
-_OUTPUTS: list[Slip] = [  # of the gate o, the new and old c, the old h, and the sums of all four gates
-    (lambda o, new, c, h, *z: o * new, f"the tanh is missing. {_O_TANH}"),
-    (lambda o, new, c, h, *z: np.tanh(new), f"the output gate is missing. {_O_TANH}"),
-    (lambda o, new, c, h, *z: new, "that is the new c once more. The new h is o * tanh(c)."),
-    (lambda o, new, c, h, *z: o * np.tanh(c), "it is made from the old c. Compute the new c first: it is what h shows."),
-    (lambda o, new, c, h, *z: o * c, "it is made from the old c, and the tanh is missing. Compute the new c first, then o * tanh(c)."),
-    (lambda o, new, c, h, *z: np.tanh(c), "it is made from the old c, and the output gate is missing. It is o * tanh(c) with the new c."),
-    (lambda o, new, c, h, *z: h, "that is the old h. The new one is o * tanh(c)."),
-    (lambda o, new, c, h, *z: np.tanh(z[3]) * np.tanh(new), "o goes through tanh. It is a gate, so it goes through σ."),
-    (lambda o, new, c, h, *z: z[3] * np.tanh(new), "o goes through no function. It is a gate, so it goes through σ."),
-    (lambda o, new, c, h, *z: (1 - o) * np.tanh(new), f"the σ of o is turned round. {_SIGMA_IS}"),
-    (lambda o, new, c, h, *z: o * _sigma(new), f"c goes through σ. {_O_TANH}"),
-    (lambda o, new, c, h, *z: np.tanh(z[3]) * _sigma(new), "tanh and σ are exchanged. It is σ for the gate o, and tanh for c."),
-    (lambda o, new, c, h, *z: np.tanh(o * new), "the tanh goes around o * c. It goes around c alone: o * tanh(c)."),
-    (lambda o, new, c, h, *z: o, f"that is the output gate alone. {_O_TANH}"),
-    (lambda o, new, c, h, *z: o * np.tanh(z[2]), "it is made from g, which is only what is new. It is o * tanh(c) with the new c."),
-    (lambda o, new, c, h, *z: _sigma(z[0]) * np.tanh(new), f"the input gate stands in the place of the output gate. {_O_TANH}"),
-    (lambda o, new, c, h, *z: _sigma(z[1]) * np.tanh(new), f"the forget gate stands in the place of the output gate. {_O_TANH}"),
-    (lambda o, new, c, h, *z: h + o * np.tanh(new), "the old h is added. It has done its work in U h: the new one is o * tanh(c)."),
-]
-
-
-def _through(names: tuple[str, ...]) -> Slip | None:
-    """Other functions than σ and tanh for the gates i, f and g, if they are others."""
-    functions: dict[str, Callable[[Any], Any]] = {"σ": _sigma, "tanh": np.tanh, "no function": lambda z: z}
-    wrong = [f"{gate} through {name}" for gate, name, right in zip("ifg", names, ("σ", "σ", "tanh"), strict=True) if name != right]
-    # i through tanh and g through σ alone are i and g exchanged, which the layouts name.
-    if not wrong or names == ("tanh", "σ", "σ"):
-        return None
-    why = "The gates i, f and o are shares from 0 to 1, so σ; g is what is written, and may be negative, so tanh."
-    chosen = [functions[name] for name in (*names, "σ")]
-    return lambda zs: [function(z) for function, z in zip(chosen, zs, strict=True)], f"you send {', '.join(wrong)}. {why}"
-
-
-# The steps from W x, U h, b and U c to the new c, and what else each could be.
-_RIGHT = (
-    lambda x, h, b, c: x + h + b,
-    lambda z: np.split(z, 4),
-    lambda zs: [_sigma(zs[0]), _sigma(zs[1]), np.tanh(zs[2]), _sigma(zs[3])],
-    lambda i, f, g, o, c, h: f * c + i * g,
-)
-_SLIPS = (_SUMS, _LAYOUTS, [slip for names in itertools.product(("σ", "tanh", "no function"), repeat=3) if (slip := _through(names))], _CELLS)
-
-
-def _cell(steps: dict[int, Callable[..., Any]]) -> Callable[..., np.ndarray]:
-    """The new c when some of the four steps are others."""
-    add, split, functions, new = (steps.get(i, right) for i, right in enumerate(_RIGHT))
-    return lambda x, h, c, W, U, b: new(*functions(split(add(W @ x, U @ h, b, U @ c))), c, h) + 0 * c
-
-
-def _output(formula: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    def output(x: np.ndarray, h: np.ndarray, c: np.ndarray, W: np.ndarray, U: np.ndarray, b: np.ndarray) -> np.ndarray:
-        z = np.split(W @ x + U @ h + b, 4)
-        return formula(_sigma(z[3]), _lstm(x, h, c, W, U, b)[1], c, h, *z)
-
-    return output
-
-
-def _two_slips(value: np.ndarray, right: np.ndarray, *step: np.ndarray) -> str:
-    """What is said of a new c that takes two slips to explain."""
-    for one, other in itertools.combinations(range(len(_SLIPS)), 2):
-        for (first, why), (second, also) in itertools.product(_SLIPS[one], _SLIPS[other]):
-            if close(value, _cell({one: first, other: second})(*step)):
-                return f"{why} And {also}"
-    return ""
-
-
-def _step(d: int, n: int, draw: np.random.Generator) -> tuple[np.ndarray, ...]:
-    return tuple(draw.normal(size=shape) for shape in ((d,), (n,), (n,), (4 * n, d), (4 * n, n), (4 * n,)))
-
-
-def _describe_step(x: np.ndarray, h: np.ndarray, *rest: np.ndarray) -> str:
-    return f"With d = {len(x)} and n = {len(h)}"
-
-
+])
 _draw = np.random.default_rng(0)
-_STEPS = [_step(d, n, _draw) for d, n in ((4, 3), (2, 5), (5, 2))]
-_SHAPES: list[Slip] = [
-    (lambda *step: (), "Gates multiply number by number, with `*`; `@` would add up, too."),
-    *((shape, "W x + U h + b holds the sums of four gates. Take it apart first: i, f, g, o = np.split(z, 4).") for shape in (lambda x, h, *rest: (4 * len(h),), lambda x, h, *rest: (4, len(h)))),
-    (lambda x, h, *rest: (len(h), len(h)), "each number meets every other. A gate multiplies number by number: f * c."),
-]
+_STEPS = [tuple(_draw.normal(size=shape) for shape in ((d,), (n,), (n,), (4 * n, d), (4 * n, n), (4 * n,))) for d, n in ((4, 3), (2, 5), (5, 2))]
+_SHAPES = [(lambda *step: (), "Gates multiply number by number, with `*`; `@` would add up, too."),
+           (lambda x, h, *rest: (len(h), len(h)), "each number meets every other. A gate multiplies number by number: f * c."),
+           *((shape, "W x + U h + b holds the sums of four gates. Take it apart first: i, f, g, o = np.split(z, 4).")
+             for shape in (lambda x, h, *rest: (4 * len(h),), lambda x, h, *rest: (4, len(h))))]
 _DIVIDED = "No sum here is larger than 20, so look at what you divide by."
 
 check_lstm_step = exercise(
     "lstm_step: the new h and c, the same as torch.nn.LSTMCell's",
-    _lstm,
-    inputs=("x", "h", "c", "W", "U", "b"),
-    cases=_STEPS,
+    _lstm, inputs=("x", "h", "c", "W", "U", "b"), cases=_STEPS, judged=(1, 0), describe=lambda x, h, *rest: f"With d = {len(x)} and n = {len(h)}",
     edges=[((*_STEPS[0][:5], np.full(12, 800.0)), "With b = 800 np.exp(z) is more than float64 can hold, and inf / inf is nan. Write σ(z) as 1 / (1 + np.exp(-z)).")],
-    describe=_describe_step,
     only_read="which it should only read: whoever called it may still need the old one. Write c = f * c + i * g, not c *= f.",
     mistakes=[(lambda *step: _lstm(*step)[::-1], "the first thing that you return is the new c. The order is (h, c).")],
-    judged=(1, 0),
     parts=(
-        Part("h", shapes=_SHAPES, infinite=_DIVIDED, mistakes=[(_output(formula), why) for formula, why in _OUTPUTS],
-             said=lambda value, right, *step: f"{_describe_step(*step)} your new c is right, but your new h is {show(value)} and not {show(right)}"),
-        Part("c", shapes=_SHAPES, infinite=_DIVIDED, mistakes=[(_cell({i: slip}), why) for i, slips in enumerate(_SLIPS) for slip, why in slips],
-             said=lambda value, right, *step: f"{_describe_step(*step)} your new c is {show(value)} and not {show(right)}", otherwise=_two_slips),
+        Part("new h", shapes=_SHAPES, infinite=_DIVIDED, of=_shown, mistakes=[
+            (lambda o, new, c, h, *z: o * new, f"the tanh is missing. {_O_TANH}"),
+            (lambda o, new, c, h, *z: np.tanh(new), f"the output gate is missing. {_O_TANH}"),
+            (lambda o, new, c, h, *z: new, "that is the new c once more. The new h is o * tanh(c)."),
+            (lambda o, new, c, h, *z: o * np.tanh(c), "it is made from the old c. Compute the new c first: it is what h shows."),
+            (lambda o, new, c, h, *z: o * c, "it is made from the old c, and the tanh is missing. Compute the new c first, then o * tanh(c)."),
+            (lambda o, new, c, h, *z: np.tanh(c), "it is made from the old c, and the output gate is missing. It is o * tanh(c) with the new c."),
+            (lambda o, new, c, h, *z: h, "that is the old h. The new one is o * tanh(c)."),
+            (lambda o, new, c, h, *z: np.tanh(z[3]) * np.tanh(new), "o goes through tanh. It is a gate, so it goes through σ."),
+            (lambda o, new, c, h, *z: z[3] * np.tanh(new), "o goes through no function. It is a gate, so it goes through σ."),
+            (lambda o, new, c, h, *z: (1 - o) * np.tanh(new), f"the σ of o is turned round. {_SIGMA_IS}"),
+            (lambda o, new, c, h, *z: o * _sigma(new), f"c goes through σ. {_O_TANH}"),
+            (lambda o, new, c, h, *z: np.tanh(z[3]) * _sigma(new), "tanh and σ are exchanged. It is σ for the gate o, and tanh for c."),
+            (lambda o, new, c, h, *z: np.tanh(o * new), "the tanh goes around o * c. It goes around c alone: o * tanh(c)."),
+            (lambda o, new, c, h, *z: o, f"that is the output gate alone. {_O_TANH}"),
+            (lambda o, new, c, h, *z: o * np.tanh(z[2]), "it is made from g, which is only what is new. It is o * tanh(c) with the new c."),
+            (lambda o, new, c, h, *z: _sigma(z[0]) * np.tanh(new), f"the input gate stands in the place of the output gate. {_O_TANH}"),
+            (lambda o, new, c, h, *z: _sigma(z[1]) * np.tanh(new), f"the forget gate stands in the place of the output gate. {_O_TANH}"),
+            (lambda o, new, c, h, *z: h + o * np.tanh(new), "the old h is added. It has done its work in U h: the new one is o * tanh(c)."),
+        ]),
+        Part("new c", shapes=_SHAPES, infinite=_DIVIDED, otherwise=_two_slips, mistakes=[(_cell({i: slip}), why) for i, slips in enumerate(_SLIPS) for slip, why in slips]),
     ),
 )
 
@@ -279,78 +210,60 @@ def _tempered(logits: np.ndarray, temperature: float) -> np.ndarray:
     return _softmax(logits / temperature)
 
 
-def _or_when_hot(formula: Callable[..., Any], why: str) -> list[Slip]:
+def _or_hot(wrong: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
     """A mistake, and the same where T = 1 is right."""
-    return [(formula, why), (lambda z, t: formula(z, t) if t != 1 else _softmax(z), why)]
-
-
-def _sum_to(value: np.ndarray, right: np.ndarray, *case: Any) -> str:
-    total = float(np.sum(value))
-    return "" if close(total, 1.0) else f"yours add up to {total:.3g}. Divide by their sum, last of all."
-
-
-_ONE = "Divide by their sum, so that they add up to 1."
-_RAISED = f"these are the exponentials, not yet probabilities. {_ONE}"
-_NO_EFFECT = "that is the softmax without T, which has no effect. Divide the logits by it. Added to all logits, or multiplied with all exponentials, it cancels."
-_AFTER = "T is applied after the softmax, to the probabilities, and they no longer add up to 1. Divide the logits by T."
-_ONCE = "Divide the logits by T once, at the start, and take the softmax of that."
-_TURNED = "the sign is turned. The largest logit gets the largest probability."
-_LARGEST = (
-    "np.exp(1000) is more than float64 can hold, and np.exp(-1000) is 0; inf / inf and 0 / 0 are nan. Divide by T first, "
-    "then take the largest away: z = logits / T, and np.exp(z - z.max()). The probabilities stay the same."
-)
-_LOGITS = np.array([2.0, 1.0, 0.5, -1.0])
-_MORE = np.random.default_rng(0).normal(size=6) * 2
+    return wrong, lambda z, t: wrong(z, t) if t != 1 else _softmax(z)
 
 
 def _advise_large(value: Any, logits: np.ndarray, temperature: float) -> str:
-    if isinstance(value, Exception) or not np.isfinite(value).all():
-        return _LARGEST
-    if temperature > 2:
-        return f"the softmax comes first, and what it has rounded to 0, no power brings back. {_ONCE}"
-    return f"logits cut off, a small number added, or nan replaced hide the overflow and spoil the answer. {_LARGEST}"
+    hidden = isinstance(value, np.ndarray) and np.isfinite(value).all()
+    start = "logits cut off, a small number added, or nan replaced hide the overflow and spoil the answer. " if hidden else ""
+    large = "np.exp(1000) is more than float64 can hold, and np.exp(-1000) is 0; inf / inf and 0 / 0 are nan."
+    return f"{start}{large} Divide by T first, then take the largest away: z = logits / T, and np.exp(z - z.max()). The probabilities stay the same."
 
+
+_ONE = "Divide by their sum, so that they add up to 1."
+_ONCE = "Divide the logits by T once, at the start, and take the softmax of that."
+_LOGITS, _MORE = np.array([2.0, 1.0, 0.5, -1.0]), np.random.default_rng(0).normal(size=6) * 2
 
 check_with_temperature = exercise(
     "with_temperature: softmax(logits / T), without overflow, and no T of 0 or below",
-    _tempered,
-    inputs=("the logits", "T"),
+    _tempered, inputs=("the logits", "T"),
     cases=[(_LOGITS, 1.0), (_LOGITS, 0.5), (_LOGITS, 2.0), (_MORE, 0.8), (_MORE, 3.0), (np.array([0.5, 2.0, 0.5, 2.0]), 1.5), (np.array([3, 1, 0]), 2)],
-    edges=[((np.array(logits), t), _advise_large) for logits, t in (
-        *((logits, t) for t in (1.0, 0.5, 2.0) for logits in ([1000.0, 999.0, -1000.0], [-1000.0, -1001.0, -1003.0])), ([1000.0, 999.0, -1000.0], 1000.0))],
+    edges=[*(((np.array(logits), t), _advise_large) for t in (1.0, 0.5, 2.0) for logits in ([1000.0, 999.0, -1000.0], [-1000.0, -1001.0, -1003.0])),
+           ((np.array([1000.0, 999.0, -1000.0]), 1000.0), f"the softmax comes first, and what it has rounded to 0, no power brings back. {_ONCE}")],
     refused=[((_LOGITS, 0.0), "Nothing can be divided by 0: raise ValueError unless T is above 0, and say so."),
              ((_LOGITS, -1.0), "Below 0 the least likely word would become the likeliest: raise ValueError unless T is above 0, and say so.")],
-    describe=lambda z, t: f"For logits {_short(z, 4)} and T = {t:g}",
+    describe=lambda z, t: f"For logits [{', '.join(f'{logit:.4g}' for logit in z)}] and T = {t:g}",
     only_read="which it should only read: the next T would meet others. Write z = logits / T, not logits /= T.",
     shapes=[(lambda *_: (), "Return the probabilities of all V words: the draw comes later."), (lambda *_: None, "one probability for each is wanted.")],
     infinite="Do you take a logarithm or a power of a logit? Logits may be negative: divide them by T, and take np.exp.",
-    otherwise=_sum_to,
+    otherwise=lambda value, right, z, t: "" if close(float(value.sum()), 1.0) else f"yours add up to {value.sum():.3g}. Divide by their sum, last of all.",
     mistakes=[
-        (lambda z, t: _softmax(z), _NO_EFFECT),
+        (lambda z, t: _softmax(z), "that is the softmax without T, which has no effect. Divide the logits by it. Added to all logits, or multiplied with all exponentials, it cancels."),
         (lambda z, t: _softmax(z * t), "that is softmax(logits * T), or p ** T, so a high T makes it sharper. Divide instead: logits / T, or p ** (1 / T)."),
-        (lambda z, t: _softmax(z) / t, _AFTER),
-        (lambda z, t: _softmax(z) * t, _AFTER),
+        ((lambda z, t: _softmax(z) / t, lambda z, t: _softmax(z) * t), "T is applied after the softmax, to the probabilities, and they no longer add up to 1. Divide the logits by T."),
         (lambda z, t: _softmax(z) ** t, "that is p ** T, and adds up to something else than 1. Take p ** (1 / T), and divide it by its sum."),
         (lambda z, t: _softmax(z) ** (1 / t), f"the power is right, but these are not yet probabilities. {_ONE}"),
         *(slip for low in (lambda z: z, lambda z: z - z.max()) for slip in (
-            *_or_when_hot(lambda z, t, low=low: np.exp(low(z) / t), _RAISED),
+            (_or_hot(lambda z, t, low=low: np.exp(low(z) / t)), f"these are the exponentials, not yet probabilities. {_ONE}"),
             (lambda z, t, low=low: np.exp(low(z) / t) / np.exp(low(z)).sum(), f"T is missing below the line. {_ONCE}"),
             (lambda z, t, low=low: np.exp(low(z)) / np.exp(low(z) / t).sum(), f"T is missing above the line. {_ONCE}"))),
-        *_or_when_hot(lambda z, t: np.exp(z / t) / np.exp(z / t).mean(), "you divide by the mean. Divide by the sum, so that they add up to 1."),
-        *_or_when_hot(lambda z, t: np.exp(z / t) / np.linalg.norm(np.exp(z / t)), f"you divide by the length of the vector. {_ONE}"),
-        *_or_when_hot(lambda z, t: np.exp(z / t) / (1 + np.exp(z / t).sum()), f"1 is added to the sum. {_ONE}"),
-        *_or_when_hot(lambda z, t: z / t, "these are still the logits. The softmax is missing: the exponentials, divided by their sum."),
-        *_or_when_hot(lambda z, t: z / z.sum(), "the exponential is missing. Take np.exp of the logits, and then divide by the sum."),
-        *_or_when_hot(lambda z, t: np.log(_softmax(z / t)), "these are the logarithms of the probabilities. Take np.exp of them."),
-        *_or_when_hot(lambda z, t: _softmax(-z / t), _TURNED),
-        *_or_when_hot(lambda z, t: _softmax(_softmax(z / t)), "the softmax runs twice. Once gives probabilities already."),
-        *_or_when_hot(lambda z, t: _softmax(_softmax(z) / t), "you divide the probabilities by T, and the softmax runs twice. Divide the logits, once."),
-        *_or_when_hot(lambda z, t: _softmax(_softmax(z) * t), "T meets the probabilities, and the softmax runs twice. Divide the logits by T, once."),
-        *_or_when_hot(lambda z, t: _softmax(z / t * math.log(2)), "you take 2 to the power of the logits. The softmax takes np.exp."),
-        *_or_when_hot(lambda z, t: _softmax(z / t * math.log(10)), "you take 10 to the power of the logits. The softmax takes np.exp."),
-        *_or_when_hot(lambda z, t: _sigma(z / t), "that is σ of each logit by itself. The words share a probability of 1: use the softmax."),
-        *_or_when_hot(lambda z, t: np.eye(len(z))[z.argmax()], "all goes to the largest logit. The softmax leaves something to the others. Only a T near 0 comes close to that: divide the logits by T."),
-        *_or_when_hot(lambda z, t: _softmax(z // t), "`//` drops what comes after the decimal point. Divide with `/`."),
+        (_or_hot(lambda z, t: np.exp(z / t) / np.exp(z / t).mean()), "you divide by the mean. Divide by the sum, so that they add up to 1."),
+        (_or_hot(lambda z, t: np.exp(z / t) / np.linalg.norm(np.exp(z / t))), f"you divide by the length of the vector. {_ONE}"),
+        (_or_hot(lambda z, t: np.exp(z / t) / (1 + np.exp(z / t).sum())), f"1 is added to the sum. {_ONE}"),
+        (_or_hot(lambda z, t: z / t), "these are still the logits. The softmax is missing: the exponentials, divided by their sum."),
+        (_or_hot(lambda z, t: z / z.sum()), "the exponential is missing. Take np.exp of the logits, and then divide by the sum."),
+        (_or_hot(lambda z, t: np.log(_softmax(z / t))), "these are the logarithms of the probabilities. Take np.exp of them."),
+        (_or_hot(lambda z, t: _softmax(-z / t)), "the sign is turned. The largest logit gets the largest probability."),
+        (_or_hot(lambda z, t: _softmax(_softmax(z / t))), "the softmax runs twice. Once gives probabilities already."),
+        (_or_hot(lambda z, t: _softmax(_softmax(z) / t)), "you divide the probabilities by T, and the softmax runs twice. Divide the logits, once."),
+        (_or_hot(lambda z, t: _softmax(_softmax(z) * t)), "T meets the probabilities, and the softmax runs twice. Divide the logits by T, once."),
+        (_or_hot(lambda z, t: _softmax(z / t * math.log(2))), "you take 2 to the power of the logits. The softmax takes np.exp."),
+        (_or_hot(lambda z, t: _softmax(z / t * math.log(10))), "you take 10 to the power of the logits. The softmax takes np.exp."),
+        (_or_hot(lambda z, t: _sigma(z / t)), "that is σ of each logit by itself. The words share a probability of 1: use the softmax."),
+        (_or_hot(lambda z, t: np.eye(len(z))[z.argmax()]), "all goes to the largest logit. The softmax leaves something to the others. Only a T near 0 comes close to that: divide the logits by T."),
+        (_or_hot(lambda z, t: _softmax(z // t)), "`//` drops what comes after the decimal point. Divide with `/`."),
         (lambda z, t: _softmax(z / t**2), "the logits are divided by T twice. Once is enough."),
         (lambda z, t: _tempered(z, t).astype(z.dtype), "they are cut to whole numbers. Where the logits are whole, np.empty_like(logits) holds whole numbers, too: make the array with np.empty(len(logits))."),
     ],
