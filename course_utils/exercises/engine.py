@@ -1,6 +1,6 @@
 """One engine behind the checks. An exercise is data; how an answer is called, compared and diagnosed stands here once.
 
-Declare an exercise at the level of its lecture's module, exercises/lecture_NN.py::
+Declare an exercise in its lecture's module, exercises/lecture_NN.py::
 
     def _share(labels):
         \"""Check a function from labels (a list of 0 and 1) to the share of ones, between 0 and 1.\"""
@@ -8,21 +8,21 @@ Declare an exercise at the level of its lecture's module, exercises/lecture_NN.p
 
     check_share = exercise(
         "share: the share of ones among the labels",  # what the ✓ confirms; the part before the colon names the check
-        _share,  # the reference: right, by the plainest way; its docstring becomes the check's
+        _share,  # the reference: right, in the plainest way; its docstring becomes the check's
         inputs=("the labels",),  # as messages call them
-        cases=[([0, 0, 0, 1],), ([1, 1],)],  # one tuple of arguments each; every one may tell two mistakes apart
-        mistakes=[(sum, "that counts the ones. Divide by how many labels there are.")],  # wrong functions, and what is wrong
-        refused=[(([],), "There is nothing to count: raise ValueError.")],  # where ValueError is wanted, any message or none
+        cases=[([0, 0, 0, 1],), ([1, 1],)],  # a tuple of arguments each
+        mistakes=[(sum, "that counts the ones. Divide by how many labels there are.")],  # a wrong function, or several, and the advice
+        refused=[(([],), "There is nothing to count: raise ValueError.")],  # where ValueError is wanted, with a message or without
     )
 
-Without another word the engine tells the student when the function is still to be written, returns nothing or several things,
-returns the wrong type, shape or dtype, changes its inputs, or is not finite; any kind of number is a number. It compares the
-values exactly (integers, text) or with the tolerance of their dtype, and blames a mistake only if that explains every answer; if
-none does, one that explains the first wrong answer and contradicts no right one. An advice is a text, or a function that makes it.
-What else an exercise may say: ``edges`` (inputs at which exp overflows, a mask is empty: whatever goes wrong there gets the
-advice beside them), ``parts`` (several values, each with its mistakes; those of the exercise then return all values),
-``gradients`` (inputs whose gradient has to be the reference's), ``observe`` (what to compare instead of the value itself: what has
-become of a module, which messages a threshold blocks), and ``also``, a function for what is left to check by hand: keep it small.
+The engine then tells a student when the function is still to be written, returns nothing or several things, returns the wrong type,
+shape or dtype, changes its inputs, or is not finite; any kind of number is a number. It compares values exactly (integers, text) or
+with the tolerance of their dtype, and blames a mistake only if that explains every answer; if none does, one that explains the first
+wrong answer and contradicts no right one. An advice is a text or a function that makes it. What else may be declared: ``edges``
+(inputs at which exp overflows, a mask is empty: whatever goes wrong there gets the advice beside them), ``parts`` (an answer of several
+values, each with its mistakes; those of the exercise then return all values), ``of`` (what mistakes are formulas of: scores, shares),
+``gradients`` (inputs whose gradient has to be the reference's), ``observe`` (what to compare instead of the value: what has become of a
+module, which messages a threshold blocks), and ``also``, a function for what is left to check by hand: keep it small.
 :func:`verify` runs every mistake as a student's answer and wants its own diagnosis; the tests do so for all exercises.
 """
 
@@ -34,6 +34,7 @@ import functools
 import linecache
 import numbers
 import re
+import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ Mistake = tuple[Any, Advice]  # a function like the student's, or several, and w
 SOLUTION = "# One solution"  # so begins a solution's cell
 CHECKS: dict[str, list[str]] = {}  # lecture -> the names of its checks, in order, once its module is imported
 # What an edge may bring about; any other error is a slip of the pen, and told with its line.
-_EXPECTED = (ArithmeticError, LookupError, RuntimeError, TypeError, UnboundLocalError, ValueError)
+_EXPECTED = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, UnboundLocalError, ValueError)
 
 
 class CheckFailed(AssertionError):
@@ -224,7 +225,8 @@ def _said(task: Exercise, number: int, case: Case, mine: Any, right: Any) -> str
     if isinstance(right, np.ndarray | Tensor) and right.ndim > 1 and np.size(_array(right)) > 12:  # the first row that is off
         row = next(i for i in np.ndindex(*right.shape[:-1]) if not close(mine[i], right[i], part.rtol))
         mine, right, said = mine[row], right[row], f"{said}, in row {', '.join(map(str, row))},"
-    return f"{said} {show(mine)} and not {show(right)}"
+    digits = 0 if show(mine) != show(right) else 8
+    return f"{said} {show(mine, digits)} and not {show(right, digits)}"
 
 
 def _tried(task: Exercise, function: Callable[..., Any], case: Case, given: list[Any], advice: Advice | None, refused: tuple = ()) -> Any:
@@ -282,13 +284,13 @@ def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: 
         number, shape = your.capitalize() if part.name else f"Return one number: {your}", np.shape(_array(mine))
         require(shape == (), f"{number} has shape {shape}, and should be one number. {_shape_advice(part, case, shape)}")
         mine = mine.item() if isinstance(mine, np.ndarray | np.generic | Tensor) else mine
-        real = isinstance(mine, numbers.Real) and not isinstance(mine, bool)
-        require(real, f"{number} should be a number, not {type(mine).__name__}: {mine!r}.")
+        real = isinstance(mine, numbers.Number) and not isinstance(mine, bool | complex)
+        require(real, f"{number} should be a number, not {type(mine).__name__}: {show(mine)}.")
         mine = mine if isinstance(mine, int) else float(mine)
     else:
         mine = bool(mine) if isinstance(right, bool) and np.shape(mine) == () and isinstance(mine, np.bool_ | np.ndarray | Tensor) else mine
         class_ = (list, tuple) if isinstance(right, list | tuple) else Mapping if isinstance(right, Mapping) else type(right)
-        require(isinstance(mine, class_), f"{your.capitalize()} should be a {type(right).__name__}, not {kind}: {mine!r}.")
+        require(isinstance(mine, class_), f"{your.capitalize()} should be a {type(right).__name__}, not {kind}: {show(mine)}.")
         return mine
     odd = np.isfinite(_array(right)).all() and not np.isfinite(_array(mine)).all()
     require(edge or not odd or not part.infinite, f"{task._said(case)} {your} is {show(mine)}. {part.infinite}")
@@ -348,12 +350,12 @@ def _too_narrow(mine: Any, right: Any) -> str:
     return f"they are of type {mine.dtype}, which is too small for these numbers." if narrow else ""
 
 
-def show(value: Any, digits: int = 4) -> str:
-    """A value in a message: numbers shortened, brackets for each dimension."""
+def show(value: Any, digits: int = 0) -> str:
+    """A value in a message: numbers with four digits, or three in an array, or as many as are asked for; brackets for each dimension."""
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray | Tensor) and value.ndim):
-        return "[" + ", ".join(show(row, 3) for row in value) + "]"
+        return "[" + ", ".join(show(row, digits or 3) for row in value) + "]"
     value = value.item() if isinstance(value, np.ndarray | np.generic | Tensor) else value
-    return f"{value + 0:.{digits}g}" if isinstance(value, float) else repr(value)
+    return f"{value + 0:.{digits or 4}g}" if isinstance(value, float) else textwrap.shorten(repr(value), 200, placeholder=" ...")
 
 
 def verify(run: Any) -> Iterator[str]:

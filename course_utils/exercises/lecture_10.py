@@ -38,17 +38,12 @@ def _trained(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _frozen_by(change: Callable[[_Toy], Any], count: Callable[[_Toy], int] = _trained) -> Callable[[_Toy], int]:
-    def freeze(model: _Toy) -> int:
-        change(model)
-        return count(model)
-
-    return freeze
+def _by(change: Callable[[_Toy], Any], count: Callable[[_Toy], int] = _trained) -> Callable[[_Toy], int]:
+    return lambda model: (change(model), count(model))[1]
 
 
-def _weights_only(model: _Toy) -> None:
-    for name, parameter in model.encoder.eval().named_parameters():
-        parameter.requires_grad_(not name.endswith("weight"))
+def _count(model: nn.Module) -> int:
+    return sum(map(torch.numel, model.parameters()))
 
 
 def _look(model: _Toy, count: int) -> tuple[list[str], list[str], dict[str, Tensor], int]:
@@ -68,32 +63,28 @@ with torch.random.fork_rng():
 
 check_freeze = exercise(
     "freeze: the encoder is frozen and in eval mode, the head learns, and the count is right",
-    _freeze,
-    inputs=("the model",),
-    changed=("the model",),
-    cases=_TOYS,
-    observe=_look,
+    _freeze, inputs=("the model",), changed=("the model",), cases=_TOYS, observe=_look,
     describe=lambda model: "For a small model",
     parts=(
         Part("freezing", said=lambda learning, right, _: f"After the call {len(learning)} tensors learn, and {len(right)} should", otherwise=_still_free, mistakes=[
-            (_frozen_by(lambda model: model.requires_grad_(False)), "nothing is left to train: the head is frozen. Loop over model.encoder.parameters() only."),
-            (_frozen_by(lambda model: model.head.requires_grad_(False)), "you froze the head and left the encoder free; it should be the other way round."),
-            (_frozen_by(lambda model: model.encoder.eval()), "the encoder is not frozen: set requires_grad to False on each of its parameters."),
-            (_frozen_by(_weights_only), "you froze the weights, but not the biases of the encoder: they would go on learning."),
+            (_by(lambda model: model.requires_grad_(False)), "nothing is left to train: the head is frozen. Loop over model.encoder.parameters() only."),
+            (_by(lambda model: model.head.requires_grad_(False)), "you froze the head and left the encoder free; it should be the other way round."),
+            (_by(lambda model: model.encoder.eval()), "the encoder is not frozen: set requires_grad to False on each of its parameters."),
+            (_by(lambda model: [layer.weight.requires_grad_(False) for layer in model.encoder if hasattr(layer, "weight")]), "you froze the weights, but not the biases of the encoder: they would go on learning."),
         ]),
         Part("dropout", said=lambda active, right, _: f"The right parameters are frozen. Dropout is active in {active or 'no place'}, and should be in {right}", mistakes=[
-            (_frozen_by(lambda model: model.encoder.requires_grad_(False)), "the encoder's dropout is active and gives another vector for the same message each "
-             "time. requires_grad does not change that; call model.encoder.eval()."),
-            (_frozen_by(lambda model: model.eval().encoder.requires_grad_(False)), "the head is in eval mode too, so its dropout is off while it learns. Call eval() on model.encoder only."),
-            (_frozen_by(lambda model: (model.encoder.requires_grad_(False), model.head.eval())), "that is the wrong way round: call eval() on model.encoder, not on the head."),
+            (_by(lambda model: model.encoder.requires_grad_(False)), "the encoder's dropout is active and gives another vector for the same message each time. "
+             "requires_grad does not change that; call model.encoder.eval()."),
+            (_by(lambda model: model.eval().encoder.requires_grad_(False)), "the head is in eval mode too, so its dropout is off while it learns. Call eval() on model.encoder only."),
+            (_by(lambda model: (model.encoder.requires_grad_(False), model.head.eval())), "that is the wrong way round: call eval() on model.encoder, not on the head."),
         ]),
-        Part("weights", said=lambda *_: "The weights themselves have changed. Freezing only stops them from learning", mistakes=[
-            (lambda model: (model.encoder[1].weight.data.zero_(), _freeze(model))[1], "you set parameters to 0."),  # in the one linear layer
+        Part("weights", rtol=0, said=lambda *_: "The weights themselves have changed", otherwise="freezing only stops them from learning.", mistakes=[
+            (_by(lambda model: model.encoder[1].weight.data.zero_(), _freeze), "freezing only stops them from learning."),
         ]),
         Part("count", said=lambda count, right, _: f"The model is frozen rightly, but your function returns {count} where {right} parameters are trained", mistakes=[
-            (_frozen_by(_freeze, lambda model: sum(parameter.requires_grad for parameter in model.parameters())), "you counted tensors. Each holds many numbers: add up parameter.numel()."),
-            (_frozen_by(_freeze, lambda model: sum(map(torch.numel, model.parameters()))), "that is all of them, the frozen ones too. Add up those with requires_grad."),
-            (_frozen_by(_freeze, lambda model: sum(map(torch.numel, model.encoder.parameters()))), "that is the number of frozen ones."),
+            (_by(_freeze, lambda model: sum(parameter.requires_grad for parameter in model.parameters())), "you counted tensors. Each holds many numbers: add up parameter.numel()."),
+            (_by(_freeze, _count), "that is all of them, the frozen ones too. Add up those with requires_grad."),
+            (_by(_freeze, lambda model: _count(model.encoder)), "that is the number of frozen ones."),
         ]),
     ),
 )
@@ -112,53 +103,43 @@ def _balanced(labels: Tensor) -> Tensor:
 
 
 def _proportions(weights: Tensor, right: Tensor, labels: Tensor) -> str:
-    product, ratio = weights * right, weights / right
-    if torch.allclose(ratio, ratio[:1], rtol=1e-4):
-        return _SCALE
-    return _TURNED if torch.allclose(product, product[:1], rtol=1e-4) else ""
+    factors = {"the proportions are right, the scale is not. It is n / (k · n_c).": weights / right, _TURNED: weights * right}
+    return next((why for why, factor in factors.items() if torch.allclose(factor, factor[0], rtol=1e-4)), "")
 
 
-_SCALE = "the proportions are right, the scale is not. It is n / (k · n_c)."
 _TURNED = "yours is upside down, the frequent class gets the large weight. The rare one should."
 _ABSENT = "has no example: an infinite or missing weight spoils the loss much later. Raise ValueError and name the class."
 
 check_class_weights = exercise(
     "balanced_weights: n / (k · n_c) for any number of classes",
-    _balanced,
-    called="check_class_weights",
-    inputs=("the labels",),
+    _balanced, called="check_class_weights", inputs=("the labels",),
     cases=[(torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).flip(0),) for counts in ((8, 2), (6, 3, 1), (5, 5), (10, 4, 4, 2))],
+    refused=[((torch.tensor(labels),), f"Class {absent} {_ABSENT}") for labels, absent in (([0, 0, 2, 2, 2], 1), ([1, 1, 2], 0), ([0, 3, 3, 1], 2), ([1, 1, 1], 0))],
     describe=lambda labels: f"For {labels.max() + 1} classes with {', '.join(map(str, torch.bincount(labels).tolist()))} examples",
-    refused=[(([torch.tensor(labels)]), f"Class {absent} {_ABSENT}") for labels, absent in (([0, 0, 2, 2, 2], 1), ([1, 1, 2], 0), ([0, 3, 3, 1], 2), ([1, 1, 1], 0))],
     kinds={dtype: f"The weights are {dtype}, and the loss will meet float32 log-probabilities: add .float()." for dtype in ("float64", "float16", "bfloat16")}
     | {"i": "The weights are whole numbers, which cannot hold shares: divide with `/`."},
     shapes=[(lambda labels: (2,), "Find the number of classes in the labels; do not write 2."),
             (lambda labels: None, lambda labels: f"one row of {labels.max() + 1} numbers is wanted, one for each class.")],
     otherwise=_proportions,
+    of=lambda labels: (torch.bincount(labels), len(labels), int(labels.max()) + 1),
     mistakes=[
-        (lambda labels: len(labels) / torch.bincount(labels), "divide by the number of classes, too."),
-        (lambda labels: _balanced(labels) / _balanced(labels).sum(), "yours add up to 1, which makes the loss smaller and the learning rate seem too low."),
-        (lambda labels: 1 / torch.bincount(labels), _SCALE),
-        (lambda labels: torch.bincount(labels) / len(labels), _TURNED),
-        (lambda labels: torch.bincount(labels) * len(torch.bincount(labels)) / len(labels), _TURNED),
-        (lambda labels: _balanced(labels).sqrt(), "that is the root of the balanced weights. They go in as they are."),
-        (lambda labels: 1 - torch.bincount(labels) / len(labels), "that is 1 - share. The weight is the share's inverse, over k."),
-        (lambda labels: torch.ones(int(labels.max()) + 1), "all weights are 1, and the rare class counts for as little as before."),
+        (lambda counts, n, k: n / counts, "divide by the number of classes, too."),
+        (lambda counts, n, k: (1 / counts) / (1 / counts).sum(), "yours add up to 1, which makes the loss smaller and the learning rate seem too low."),
+        ((lambda counts, n, k: counts / n, lambda counts, n, k: counts * k / n), _TURNED),
+        (lambda counts, n, k: (n / (k * counts)).sqrt(), "that is the root of the balanced weights. They go in as they are."),
+        (lambda counts, n, k: 1 - counts / n, "that is 1 - share. The weight is the share's inverse, over k."),
+        (lambda counts, n, k: torch.ones(k), "all weights are 1, and the rare class counts for as little as before."),
     ],
 )
 
 
 def _mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
     """Check a function from hidden states (B, T, H) and an attention mask (B, T) of 0 and 1 to means (B, H)."""
-    return _sum(hidden, mask) / mask.sum(dim=1, keepdim=True)
+    return (hidden * mask.unsqueeze(-1)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
-def _sum(hidden: Tensor, mask: Tensor) -> Tensor:
-    return (hidden * mask.unsqueeze(-1)).sum(dim=1)
-
-
-def _of_rows(places: Callable[[Tensor], slice]) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda hidden, mask: torch.stack([row[places(real)].mean(dim=0) for row, real in zip(hidden, mask, strict=True)])
+def _rows(places: Callable[[Tensor], slice]) -> Callable[..., Tensor]:
+    return lambda hidden, mask, *_: torch.stack([row[places(real)].mean(dim=0) for row, real in zip(hidden, mask, strict=True)])
 
 
 _generator = torch.Generator().manual_seed(0)
@@ -166,26 +147,25 @@ _MASKS = ([1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]), ([0, 0, 0, 1, 1, 1
 
 check_mean_pool = exercise(
     "mean_pool: the mean over the real tokens, padding left out",
-    _mean_pool,
-    inputs=("the hidden states", "the mask"),
+    _mean_pool, inputs=("the hidden states", "the mask"), gradients=("the hidden states",),
     cases=[(torch.randn(len(mask), len(mask[0]), 3 + i, generator=_generator) + 2, torch.tensor(mask)) for i, mask in enumerate(_MASKS)],
     describe=lambda hidden, mask: f"For the mask {show(mask)}",
-    gradients=("the hidden states",),
     uphill="The gradient does not reach the real tokens as 1 / their number, and the padding not at all.",
     shapes=[(lambda hidden, mask: (len(hidden), 1, hidden.shape[2]), "(B, 1, H): a length-one dimension is left over. Sum without keepdim."),
             (lambda hidden, mask: tuple(mask.shape), "(B, T): you averaged over the numbers of a vector. Average over dim=1, tokens."),
             (lambda hidden, mask: None, "it should be (B, H).")],
+    of=lambda hidden, mask: (hidden, mask, (hidden * mask.unsqueeze(-1)).sum(dim=1), mask.sum(dim=1, keepdim=True)),
     mistakes=[
-        (lambda hidden, mask: hidden[:, 0], "you took the first token, [CLS]. The mean goes over all real tokens."),
-        (lambda hidden, mask: hidden.mean(dim=1), "the padding is in your mean: multiply by the mask before you sum."),
-        (lambda hidden, mask: _sum(hidden, mask) / mask.shape[1], "the padding is left out of the sum, but you divide by T: divide by the number of real tokens."),
-        (lambda hidden, mask: hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True), "you divide by the real tokens, but the padding is still in the sum."),
-        (_sum, "that is the sum. Divide it by the number of real tokens of each message."),
-        (lambda hidden, mask: _sum(hidden, mask) // mask.sum(dim=1, keepdim=True), "`//` drops what comes after the decimal point. Divide with `/`."),
-        (lambda hidden, mask: _sum(hidden, mask) / mask.sum(), "you divide by the real tokens of all messages together. Each has its own number: mask.sum(dim=1, keepdim=True)."),
-        (_of_rows(lambda real: slice(int(real.sum()))), "you take the first places, as many as there are real tokens. Padding may stand on the left: go by the mask."),
-        (_of_rows(lambda real: slice(len(real) - int(real.sum()), None)), "you take the last places, as many as there are real tokens. Padding may stand on the right: go by the mask."),
-        (_of_rows(lambda real: slice(int(real.nonzero().max()) + 1)), "you take all up to the last real token. Padding may stand on the left: go by the mask."),
+        (lambda h, mask, total, n: h[:, 0], "you took the first token, [CLS]. The mean goes over all real tokens."),
+        (lambda h, mask, total, n: h.mean(dim=1), "the padding is in your mean: multiply by the mask before you sum."),
+        (lambda h, mask, total, n: total / mask.shape[1], "the padding is left out of the sum, but you divide by T: divide by the number of real tokens."),
+        (lambda h, mask, total, n: h.sum(dim=1) / n, "you divide by the real tokens, but the padding is still in the sum."),
+        (lambda h, mask, total, n: total, "that is the sum. Divide it by the number of real tokens of each message."),
+        (lambda h, mask, total, n: total // n, "`//` drops what comes after the decimal point. Divide with `/`."),
+        (lambda h, mask, total, n: total / n.sum(), "you divide by the real tokens of all messages together. Each has its own number: mask.sum(dim=1, keepdim=True)."),
+        (_rows(lambda real: slice(int(real.sum()))), "you take the first places, as many as there are real tokens. Padding may stand on the left: go by the mask."),
+        (_rows(lambda real: slice(-int(real.sum()), None)), "you take the last places, as many as there are real tokens. Padding may stand on the right: go by the mask."),
+        (_rows(lambda real: slice(int(real.nonzero().max()) + 1)), "you take all up to the last real token. Padding may stand on the left: go by the mask."),
     ],
 )
 
@@ -204,20 +184,16 @@ def _good(labels: np.ndarray, scores: np.ndarray, least: float) -> list[float]:
 
 
 def _to_first_failure(labels: np.ndarray, scores: np.ndarray, least: float) -> float:
-    bad = [cut for cut in np.unique(scores) if labels[scores >= cut].mean() < least]
-    return min((cut for cut in scores if cut > max(bad, default=-math.inf)), default=math.inf)
-
-
-def _strict(labels: np.ndarray, scores: np.ndarray, least: float) -> float:
-    return next((cut for cut in [-1.0, *np.unique(scores)[:-1]] if labels[scores > cut].mean() >= least), math.inf)
+    failures = [cut for cut in np.unique(scores) if cut not in _good(labels, scores, least)]
+    return min(scores[scores > max(failures, default=-math.inf)], default=math.inf)
 
 
 def _ties_apart(direction: int) -> Callable[..., float]:
     """One message after the other, whatever equal scores there are; of these, the first or the last goes first."""
     def threshold(labels: np.ndarray, scores: np.ndarray, least: float) -> float:
         order = np.argsort(-scores[::direction], kind="stable")
-        found = scores[::direction][order][np.cumsum(labels[::direction][order]) / np.arange(1, len(labels) + 1) >= least]
-        return found.min(initial=math.inf)
+        precision = np.cumsum(labels[::direction][order]) / np.arange(1, len(labels) + 1)
+        return scores[::direction][order][precision >= least].min(initial=math.inf)
 
     return threshold
 
@@ -239,7 +215,7 @@ def _why_not(blocked: np.ndarray, right: np.ndarray, labels: np.ndarray, scores:
         return f"the precision is only {labels[blocked].mean():.3f}: ham would be blocked wrongly."
     if not blocked.any():
         return f"that blocks nothing at all; {scores[right].min():g} would do."
-    return f"the precision holds, but the recall is {labels[blocked].sum() / labels.sum():.2f}; threshold {scores[right].min():g} finds more. {_ALL}"
+    return f"the precision holds, but the recall is {labels[blocked].sum() / labels.sum():.2f}; threshold {scores[right].min():g} finds more."
 
 
 _ALL = "Precision goes up and down along the thresholds: look at all of them, not only down to the first failure."
@@ -250,9 +226,7 @@ _MANY[[40, 90, 95]] = 0  # one in a hundred may be ham: the first ham does not e
 
 check_threshold = exercise(
     "lowest_threshold: as much spam as the wanted precision allows",
-    _threshold,
-    called="check_threshold",
-    inputs=("the labels", "the scores", "the precision"),
+    _threshold, called="check_threshold", inputs=("the labels", "the scores", "the precision"),
     cases=[(np.array(labels), np.array(scores), least) for labels, scores, least in [
         ([0, 0, 1, 1], [0.1, 0.2, 0.7, 0.9], 0.99),  # separable
         ([0, 1, 0, 1, 1], [0.2, 0.4, 0.6, 0.8, 0.9], 0.99),  # one ham high up
@@ -262,21 +236,20 @@ check_threshold = exercise(
         ([0, 1, 1, 0, 1, 1], [0.2, 0.5, 0.5, 0.5, 0.5, 0.9], 0.8),  # a tie that is worth it
         ([1, 0, 1, 0], [0.4, 0.8, 0.6, 0.1], 0.99),  # the surest message is ham: no threshold will do
         ([0, 0], [0.3, 0.6], 0.5),  # no spam at all
+        ([1, 0, 1, 1, 1], [0.2, 0.4, 0.6, 0.6, 0.8], 0.8),  # so little ham that all may be blocked
         (_MANY, np.linspace(0.3, 0.99, 260).round(4), 0.99),
         ((_draw.random(60) < np.repeat(np.linspace(0.1, 1, 6), 10)).astype(int), np.repeat(np.linspace(0.4, 0.9, 6), 10), 0.8),
     ]],
-    describe=_messages,
-    observe=lambda labels, scores, least, cut: scores >= cut,
-    infinite="",
-    read=_no_nan,
+    describe=_messages, observe=lambda labels, scores, least, cut: scores >= cut - 1e-7, infinite="", read=_no_nan,
     said=lambda blocked, right, labels, scores, least:
     f"{_messages(labels, scores, least)} you block {f'what scores {scores[blocked].min():g} or more' if blocked.any() else 'nothing'}",
     otherwise=_why_not,
     mistakes=[
-        (_ties_apart(1), _TIES),
-        (_ties_apart(-1), _TIES),
-        (_to_first_failure, lambda labels, scores, least: _ALL),
-        (_strict, "right for “score > threshold”, but a message is blocked at score >= threshold already."),
+        ((_ties_apart(1), _ties_apart(-1)), _TIES),
+        (lambda labels, scores, least: _threshold(labels, scores, least + 1e-9), "a precision of exactly the one that is asked for will do: >=, not >."),
+        (_to_first_failure, _ALL),
+        (lambda labels, scores, least: next((cut for cut in [-1.0, *np.unique(scores)[:-1]] if labels[scores > cut].mean() >= least), math.inf),
+         "right for “score > threshold”, but a message is blocked at score >= threshold already."),
         (lambda *given: max(_good(*given), default=math.inf), "that is the highest such threshold, and it finds the least spam. A lower one finds more."),
         (lambda labels, scores, least: min(_threshold(labels, scores, least), scores.max()), "no threshold reaches that precision, so block nothing: return math.inf."),
     ],

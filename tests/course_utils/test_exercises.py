@@ -3,6 +3,7 @@
 import html
 import math
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import nbformat
@@ -29,6 +30,27 @@ def freeze_by_loop(model):
         parameter.requires_grad = False
     model.encoder.eval()
     return sum(p.numel() for p in model.head.parameters())
+
+
+def freeze_dropout_modules_only(model):
+    """The other modules do the same in both modes."""
+    model.encoder.requires_grad_(False)
+    for module in model.encoder:
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
+    return np.int64(sum(p.numel() for p in model.parameters() if p.requires_grad))
+
+
+def freeze_the_flag_of_the_encoder_only(model):
+    model.encoder.requires_grad_(False)
+    model.encoder.training = False  # of the container, not of the dropout in it
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def freeze_a_part_of_the_head(model):
+    freeze(model)
+    model.head[0].requires_grad_(False)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def freeze_everything(model):
@@ -117,6 +139,24 @@ def weights_by_sklearn(labels):
     return torch.tensor(compute_class_weight("balanced", classes=classes, y=labels), dtype=torch.float)
 
 
+def weights_of_classes_seen(labels):
+    _, counts = labels.unique(return_counts=True)
+    return len(labels) / (len(counts) * counts.float())
+
+
+def weights_refusing_gaps_only(labels):
+    if (torch.bincount(labels)[labels.min() :] == 0).any():
+        raise ValueError("a class has no example")
+    return len(labels) / (labels.max() + 1) / torch.bincount(labels).clamp(min=1).float()
+
+
+def weights_stopping_by_chance(labels):
+    for c in range(int(labels.max()) + 1):
+        if c not in labels:
+            raise KeyError(c)
+    return weights(labels)
+
+
 def mean_pool(hidden, attention_mask):
     mask = attention_mask.unsqueeze(-1)
     return (hidden * mask).sum(dim=1) / mask.sum(dim=1)
@@ -125,6 +165,23 @@ def mean_pool(hidden, attention_mask):
 def mean_pool_einsum(hidden, attention_mask):
     share = attention_mask / attention_mask.sum(dim=1, keepdim=True)
     return torch.einsum("bth,bt->bh", hidden, share)
+
+
+def mean_pool_by_selection(hidden, attention_mask):
+    return torch.stack(
+        [states[mask.bool()].mean(dim=0) for states, mask in zip(hidden, attention_mask, strict=True)]
+    )
+
+
+def mean_pool_first_k(hidden, attention_mask):
+    k = attention_mask.sum(dim=1)
+    places = torch.arange(hidden.shape[1]) < k[:, None]
+    return (hidden * places[..., None]).sum(dim=1) / k[:, None]
+
+
+def mean_pool_half_detached(hidden, attention_mask):
+    mask = attention_mask.unsqueeze(-1) / attention_mask.sum(dim=1)[:, None, None]
+    return (hidden * mask)[:, :2].sum(dim=1) + (hidden.detach() * mask)[:, 2:].sum(dim=1)
 
 
 def mean_pool_in_place(hidden, attention_mask):
@@ -144,6 +201,22 @@ def threshold_by_sklearn(labels, scores, least_precision):
     precision, _, thresholds = precision_recall_curve(labels, scores)
     good = thresholds[precision[:-1] >= least_precision]
     return float(good.min()) if len(good) else math.inf
+
+
+def threshold_minus_infinity(labels, scores, least_precision):
+    return -math.inf if labels.mean() >= least_precision else threshold(labels, scores, least_precision)
+
+
+def threshold_one_by_one(order):
+    """The usual lines with cumsum, as if no two messages had the same score."""
+
+    def one_by_one(labels, scores, least_precision):
+        places = order(scores)
+        precision = np.cumsum(labels[places]) / np.arange(1, len(labels) + 1)
+        good = np.flatnonzero(precision >= least_precision)
+        return scores[places][good[-1]] if len(good) else math.inf
+
+    return one_by_one
 
 
 def threshold_from_above(labels, scores, least_precision):
@@ -177,11 +250,25 @@ def share(labels):
     return sum(labels) / len(labels)
 
 
+def share_emptying(labels):
+    n, spam = len(labels), 0
+    while labels:
+        spam += labels.pop()
+    return spam / n
+
+
 # fmt: off
 EXERCISES = {
     lecture_00.check_first_contact: (
-        [share, lambda labels: float(np.mean(labels)), lambda labels: labels.count(1) / len(labels)],
+        [share, lambda labels: float(np.mean(labels)), lambda labels: labels.count(1) / len(labels),
+         lambda labels: np.float32(np.mean(labels)), lambda labels: Fraction(sum(labels), len(labels)),
+         lambda labels: torch.tensor(labels).float().mean(), lambda labels: np.array(share(labels))],
         [
+            (share_emptying, "changes the labels"),
+            (lambda labels: round(share(labels), 1), "you return 0.2 and not 0.25"),
+            (lambda labels: (sum(labels), len(labels)), "you return several: 2 of them"),
+            (lambda labels: [share(labels)], "should be one number"),
+            (lambda labels: share(labels) > 0, "should be a number, not bool"),
             (sum, "that counts the spam"),
             (lambda labels: 1 - share(labels), "share of ham"),
             (lambda labels: 100 * share(labels), "in percent"),
@@ -190,8 +277,11 @@ EXERCISES = {
         ],
     ),
     lecture_10.check_freeze: (
-        [freeze, freeze_by_loop],
+        [freeze, freeze_by_loop, freeze_dropout_modules_only],
         [
+            (freeze_the_flag_of_the_encoder_only, "dropout is active"),
+            (freeze_a_part_of_the_head, "a part of the head is frozen"),
+            (lambda model: (freeze(model), model), "several: 2"),
             (freeze_everything, "nothing is left to train"),
             (freeze_weights_only, "not the biases"),
             (freeze_without_eval, "dropout is active"),
@@ -209,6 +299,10 @@ EXERCISES = {
     lecture_10.check_class_weights: (
         [weights, weights_by_sklearn],
         [
+            (weights_of_classes_seen, "you return [1.25, 0.833]. Class 1 has no example"),
+            (weights_refusing_gaps_only, "Class 0 has no example"),
+            (weights_stopping_by_chance, "stops with KeyError: 1. Class 1 has no example"),
+            (lambda labels: weights(labels).half(), "float16"),
             (lambda labels: weights(labels).double(), "float64"),
             (lambda labels: weights(labels).long(), "whole numbers"),
             (lambda labels: weights(labels).tolist(), "Return a tensor"),
@@ -224,8 +318,11 @@ EXERCISES = {
         ],
     ),
     lecture_10.check_mean_pool: (
-        [mean_pool, mean_pool_einsum],
+        [mean_pool, mean_pool_einsum, mean_pool_by_selection, lambda hidden, mask: mean_pool(hidden, mask.bool())],
         [
+            (mean_pool_first_k, "you take the first places"),
+            (lambda hidden, mask: mean_pool_first_k(hidden.flip(1), mask.flip(1)), "you take the last places"),
+            (mean_pool_half_detached, "does not reach the real tokens"),
             (lambda hidden, mask: hidden.mean(dim=1), "padding is in your mean"),
             (lambda hidden, mask: (hidden * mask.unsqueeze(-1)).mean(dim=1), "you divide by T"),
             (lambda hidden, mask: hidden[:, 0], "[CLS]"),
@@ -241,8 +338,12 @@ EXERCISES = {
         ],
     ),
     lecture_10.check_threshold: (
-        [threshold, threshold_by_sklearn, lambda *given: threshold(*given) - 1e-9],
+        [threshold, threshold_by_sklearn, lambda *given: threshold(*given) - 1e-9, threshold_minus_infinity,
+         lambda *given: torch.tensor(threshold(*given), dtype=torch.float64)],
         [
+            (threshold_one_by_one(lambda scores: np.argsort(scores)[::-1]), "messages of equal score are blocked together"),
+            (threshold_one_by_one(lambda scores: np.argsort(scores, kind="stable")[::-1]), "messages of equal score are blocked together"),
+            (threshold_one_by_one(lambda scores: np.argsort(-scores, kind="stable")), "messages of equal score are blocked together"),
             (threshold_from_above, "down to the first failure"),
             (threshold_strict, "score >= threshold already"),
             (threshold_highest, "finds more"),

@@ -268,7 +268,8 @@ def changed(function, change):
 # fmt: off
 EXERCISES = {
     lecture_01.check_sgns: (
-        [sgns, sgns_by_loop, sgns_by_autograd, sgns_by_scipy],
+        [sgns, sgns_by_loop, sgns_by_autograd, sgns_by_scipy, changed(sgns, lambda answer: (torch.tensor(answer[0]), *answer[1:])),
+         changed(sgns, lambda answer: (np.float32(answer[0]), *(part.astype(np.float32) for part in answer[1:])))],
         [
             (changed(sgns, lambda answer: answer[0]), "you return only one, a float64"),
             (changed(sgns, lambda answer: answer[:3]), "you return 3"),
