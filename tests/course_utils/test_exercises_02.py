@@ -1,5 +1,7 @@
 """Lecture 02's exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis; its quiz is fair."""
 
+import functools
+import operator
 from collections import Counter, defaultdict
 from fractions import Fraction
 
@@ -287,6 +289,11 @@ def loss_with_whole_weights(product, bias_sum, counts, x_max=100, alpha=0.75):
     return (weight * (product + bias_sum - np.log(counts)) ** 2).sum()
 
 
+def loss_by_reduce(*given):
+    weight, error = parts(*given)
+    return functools.reduce(operator.add, weight * error**2)
+
+
 def loss_of_capped_counts(product, bias_sum, counts, x_max=100, alpha=0.75):
     return glove_loss(product, bias_sum, np.minimum(counts, x_max), x_max, alpha)
 
@@ -453,6 +460,8 @@ EXERCISES = {
             (lambda p, b, x, x_max=100, alpha=0.75: str(glove_loss(p, b, x)), "Return one number"),
             (lambda p, b, x, x_max, alpha: glove_loss(p, b, x, x_max, alpha), "with TypeError"),
             (changed(glove_loss, lambda loss: (loss, 5)), "and you return several"),
+            (loss_by_reduce, "for 0 cells together your function stops with TypeError: Without a cell there is no error"),
+            (lambda *given: glove_loss(*given) if len(given[0]) else np.nan, "for 0 cells together you return nan and not 0"),
             (changed(glove_loss, bool), "should be a number, not bool"),
             (loss_with_whole_weights, "For whole counts, [3, 25, 100, 400], you return"),
             (loss_with_whole_weights, "the weights are cut to whole numbers"),
