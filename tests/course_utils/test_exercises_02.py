@@ -1,15 +1,28 @@
 """Lecture 02's exercises: stubs fail kindly, solutions pass, wrong answers get the right diagnosis."""
 
+import functools
+import operator
 from collections import Counter, defaultdict
+from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from exercise_contract import ExerciseContract
 
 from course_utils.exercises import CheckFailed, lecture_02
 from course_utils.text import WordVectors
 
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
+
+
+def changed(function, change):
+    """A right answer, changed at the end."""
+
+    def nearly(*given):
+        return change(function(*given))
+
+    return nearly
 
 
 def cooccurrences(sentence, window):
@@ -269,6 +282,18 @@ def loss_in_place(product, bias_sum, counts, x_max=100, alpha=0.75):
     return (np.minimum(counts, 1) ** alpha * error**2).sum()
 
 
+def loss_with_whole_weights(product, bias_sum, counts, x_max=100, alpha=0.75):
+    """Right as long as the counts are not of a type for whole numbers."""
+    weight = np.ones_like(counts)
+    weight[counts < x_max] = (counts[counts < x_max] / x_max) ** alpha
+    return (weight * (product + bias_sum - np.log(counts)) ** 2).sum()
+
+
+def loss_by_reduce(*given):
+    weight, error = parts(*given)
+    return functools.reduce(operator.add, weight * error**2)
+
+
 def loss_of_capped_counts(product, bias_sum, counts, x_max=100, alpha=0.75):
     return glove_loss(product, bias_sum, np.minimum(counts, x_max), x_max, alpha)
 
@@ -346,7 +371,8 @@ def or_else(nothing):
 # fmt: off
 EXERCISES = {
     lecture_02.check_cooccurrences: (
-        [cooccurrences, pairs_by_get, pairs_by_counter, pairs_with_zeros, counted()],
+        [cooccurrences, pairs_by_get, pairs_by_counter, pairs_with_zeros, counted(), counted(lambda d: Fraction(1, d)),
+         counted(lambda d: torch.tensor(1 / d)), counted(lambda d: np.array(1 / d))],
         [
             (counted(lambda d: 1), "every pair weighs 1"),
             (counted(lambda d: 2 / d), "twice too large"),
@@ -384,10 +410,15 @@ EXERCISES = {
             (pairs_popped, "changes the list"),
             (pairs_off_the_end, "with IndexError"),
             (lambda sentence, window: list(cooccurrences(sentence, window)), "Return a dictionary"),
+            (changed(cooccurrences, lambda counts: (counts, len(counts))), "Return a dictionary, not tuple"),
+            (changed(cooccurrences, lambda counts: dict.fromkeys(counts, True)), "it should be a number"),
+            (changed(cooccurrences, lambda counts: {pair: [weight] for pair, weight in counts.items()}), "it should be a number"),
+            (changed(counted(near=lambda i, j, window: i < j <= i + window), lambda counts: dict.fromkeys(counts, 7)), "in one direction only"),
         ],
     ),
     lecture_02.check_glove_loss: (
-        [glove_loss, loss_by_where, loss_capped_late, loss_by_loop],
+        [glove_loss, loss_by_where, loss_capped_late, loss_by_loop, changed(glove_loss, torch.tensor), changed(glove_loss, Fraction),
+         changed(glove_loss, lambda loss: torch.tensor(loss, requires_grad=True)), changed(glove_loss, np.float32)],
         [
             (measured(lambda p, b, x: p + b - x), "logarithm is forgotten"),
             (measured(lambda p, b, x: p + b - np.log10(x)), "that is log10"),
@@ -421,17 +452,24 @@ EXERCISES = {
             (loss_squared_sum, "add up first and square then"),
             (loss_apart, "squares apart"),
             (loss_unsummed, "a loss for each cell"),
-            (loss_in_place, "changes its inputs"),
+            (loss_in_place, "changes the counts, which it should only read"),
             (lambda p, b, x, x_max=100, alpha=0.75: glove_loss(p, b, x), "does not use x_max"),
             (lambda p, b, x, x_max=100, alpha=0.75: glove_loss(p, b, x, alpha=alpha), "does not use x_max"),
             (lambda p, b, x, x_max=100, alpha=0.75: glove_loss(p, b, x, x_max), "does not use alpha"),
             (lambda p, b, x, x_max=100, alpha=0.75: glove_loss(p, b, 0 * x), "what the logarithm gets"),
             (lambda p, b, x, x_max=100, alpha=0.75: str(glove_loss(p, b, x)), "Return one number"),
             (lambda p, b, x, x_max, alpha: glove_loss(p, b, x, x_max, alpha), "with TypeError"),
+            (changed(glove_loss, lambda loss: (loss, 5)), "and you return several"),
+            (loss_by_reduce, "for 0 cells together your function stops with TypeError: Without a cell there is no error"),
+            (lambda *given: glove_loss(*given) if len(given[0]) else np.nan, "for 0 cells together you return nan and not 0"),
+            (changed(glove_loss, bool), "should be a number, not bool"),
+            (loss_with_whole_weights, "For whole counts, [3, 25, 100, 400], you return"),
+            (loss_with_whole_weights, "the weights are cut to whole numbers"),
+            (weighed(lambda x, x_max, alpha: np.minimum(x // x_max, 1) ** alpha), "and rare cells with it"),
         ],
     ),
     lecture_02.check_sentence_vector: (
-        [sentence_vector, vector_by_sum, vector_by_rows],
+        [sentence_vector, vector_by_sum, vector_by_rows, changed(sentence_vector, np.float64)],
         [
             (lambda words, vectors: np.mean([vectors[word] for word in words], axis=0), "has no vector. Leave unknown"),
             (lambda words, vectors: sum(known_rows(words, vectors)) / len(words), "number of known words, 2, not of all, 3"),
@@ -454,13 +492,16 @@ EXERCISES = {
             (lambda words, vectors: np.mean(known_rows(words, vectors), axis=0), "a mean over nothing"),
             (lambda words, vectors: np.stack(known_rows(words, vectors)).mean(axis=0), "stops with ValueError"),
             (lambda words, vectors: sum(known_rows(words, vectors)) / len(known_rows(words, vectors)), "stops with ZeroDivisionError"),
-            (or_else(None), "no word is known, your function returns nothing"),
+            (or_else(None), "no word is known, you return nothing. There is nothing to average. Return zeros"),
             (or_else(0), "something of shape ()"),
             (or_else("zeros"), "you return 'zeros'"),
             (or_else([0.0] * 4), "return an array, not list"),
             (or_else(np.zeros(4)), "something of shape (4,). Return zeros, one for each of the 3"),
-            (or_else(np.full(4, 0.5)), "you return [0.5, 0.5, 0.5, 0.5]. Return zeros"),
+            (or_else(np.full(4, 0.5)), "you return [0.5, 0.5, 0.5, 0.5] and not [0, 0, 0, 0]: There is nothing to average. Return zeros"),
             (vector_of_fifty, "something of shape (50,)"),
+            (changed(sentence_vector, lambda vector: (vector, 1)), "and you return several"),
+            (changed(sentence_vector, np.float16), "of type float16, which is too small"),
+            (changed(sentence_vector, torch.tensor), "Return a numpy array, not Tensor"),
         ],
     ),
 }
@@ -499,8 +540,6 @@ def test_the_exercises_mean_what_the_course_computes():
     pairs = cooccurrences(sentence, 3)
     expected = [[pairs.get((one, other), 0) for other in words] for one in words]
     np.testing.assert_allclose(table.toarray(), expected, rtol=1e-6)
-
-    import torch
 
     counts = np.array([0.5, 25.0, 400.0])
     weight = glove_weight(torch.from_numpy(counts)).numpy()

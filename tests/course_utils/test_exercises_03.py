@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -49,6 +50,18 @@ def perplexity_by_torch(log_probabilities):
     return (-torch.tensor(log_probabilities).mean()).exp().item()
 
 
+def perplexity_by_torch_alone(logs):
+    if len(logs) == 0:
+        raise ValueError
+    return torch.tensor(logs).mean().neg().exp()
+
+
+def perplexity_unless_sure(logs):
+    if not logs.any():
+        raise ValueError("no words")
+    return perplexity(logs)
+
+
 def perplexity_by_product(logs):
     return np.prod(np.exp(logs)) ** (-1 / len(logs))
 
@@ -76,6 +89,11 @@ def perplexity_of_nothing(logs):
 
 def sigma(z):
     return 1 / (1 + np.exp(-z))
+
+
+def swelling(z):
+    """Right as long as exp(z) is finite."""
+    return np.exp(z) / (1 + np.exp(z))
 
 
 def lstm(x, h, c, W, U, b):
@@ -198,6 +216,25 @@ def tempered_by_power(logits, temperature):
     return p / p.sum()
 
 
+def tempered_carefully(logits, temperature):
+    if not temperature > 0:
+        raise ValueError
+    scores = np.asarray(logits, dtype=float) / temperature
+    return softmax(scores)
+
+
+def tempered_into_logits_kind(logits, temperature):
+    probabilities = np.empty_like(logits)
+    probabilities[:] = tempered(logits, temperature)
+    return probabilities
+
+
+def tempered_by_dict(logits, temperature):
+    """Keeps one of two equal logits."""
+    raised = {logit: math.exp((logit - max(logits)) / temperature) for logit in logits.tolist()}
+    return np.array([raised[logit] / sum(raised.values()) for logit in logits])
+
+
 def tempered_by_log(logits, temperature):
     if temperature <= 0:
         raise ValueError("above 0, please")
@@ -277,7 +314,8 @@ def changed(function, change):
 EXERCISES = {
     lecture_03.check_perplexity: (
         [perplexity, perplexity_by_loop, perplexity_in_bits, perplexity_by_roots, perplexity_by_torch,
-         changed(perplexity, np.array)],
+         changed(perplexity, np.array), changed(perplexity, np.float32), changed(perplexity, Fraction), perplexity_by_torch_alone,
+         changed(perplexity_by_torch_alone, lambda value: value.requires_grad_())],
         [
             (lambda logs: np.exp(logs.mean()), "the minus is missing"),
             (lambda logs: np.exp(logs).prod() ** (1 / len(logs)), "the minus is missing"),
@@ -304,13 +342,12 @@ EXERCISES = {
             (lambda logs: np.exp(-np.median(logs)), "that is the median"),
             (lambda logs: np.exp(-logs.min()), "only the least probable word"),
             (lambda logs: np.exp(-np.log(logs).mean()), "the logarithm of a logarithm"),
-            (lambda logs: 0.3, "you return 0.3 and not 4. A perplexity is never below 1"),
+            (lambda logs: 0.3, "you return 0.3 and not 4: a perplexity is never below 1"),
             (lambda logs: 4.0, "you return 4 and not"),
             (lambda logs: 5.0, "you return 5 and not 4"),
             (lambda logs: np.exp(-logs), "Take the mean: .mean()"),
-            (lambda logs: torch.tensor(logs).mean().neg().exp(), "Return one number, the perplexity, not Tensor"),
-            (lambda logs: [perplexity(logs)], "You return an array of shape (1,)"),
-            (lambda logs: f"{perplexity(logs):.2f}", "Return one number, the perplexity, not str"),
+            (lambda logs: [perplexity(logs)], "has shape (1,), and should be one number"),
+            (lambda logs: f"{perplexity(logs):.2f}", "should be a number, not str"),
             (perplexity_in_place, "changes the log-probabilities"),
             (perplexity_by_product, "Stay with the logarithms"),
             (perplexity_by_python_product, "stops with ZeroDivisionError"),
@@ -320,13 +357,16 @@ EXERCISES = {
             (perplexity_by_clipping, "logarithms cut off or left out"),
             (lambda logs: np.exp(-logs.mean()), "without any word, an empty array, you return nan. There is nothing"),
             (perplexity_dividing, "your function stops with ZeroDivisionError: "),
-            (lambda logs: math.exp(-sum(logs) / max(len(logs), 1)), "you return 1.0. There is nothing"),
+            (lambda logs: math.exp(-sum(logs) / max(len(logs), 1)), "you return 1. There is nothing"),
             (perplexity_of_nothing, "you return nothing. There is nothing to take the mean of: raise ValueError"),
             (lambda logs: math.log(logs), "stopped"),
+            (perplexity_unless_sure, "with ValueError: no words"),
+            (lambda logs: (perplexity(logs), len(logs)), "and you return several"),
+            (lambda logs: bool(perplexity(logs)), "should be a number, not bool"),
         ],
     ),
     lecture_03.check_lstm_step: (
-        [lstm, lstm_by_rows, lstm_by_slices, lstm_by_loop],
+        [lstm, lstm_by_rows, lstm_by_slices, lstm_by_loop, changed(lstm, lambda answer: [part.astype(np.float32) for part in answer])],
         [
             (in_order("fico"), "the forget gate and the input gate are exchanged"),
             (in_order("ifoc"), "in the order input, forget, output, cell"),
@@ -389,24 +429,27 @@ EXERCISES = {
             (out(lambda o, new, c, h, zo, i, f, g: sigma(i) * np.tanh(new)), "the input gate stands in the place"),
             (out(lambda o, new, c, h, zo, i, f, g: sigma(f) * np.tanh(new)), "the forget gate stands in the place"),
             (out(lambda o, new, c, h, *_: h + o * np.tanh(new)), "the old h is added"),
-            (out(lambda o, new, c, h, *_: new * 0), "your new c is right, but your new h is [0, 0, 0]"),
-            (out(lambda o, new, c, h, *_: o @ np.tanh(new)), "Your h is a single number"),
+            (out(lambda o, new, c, h, *_: new * 0), "The new c is right. With d = 4 and n = 3 your new h is [0, 0, 0]"),
+            (out(lambda o, new, c, h, *_: o @ np.tanh(new)), "Your new h is a single number. Gates multiply"),
             (changed(lstm, lambda answer: answer[::-1]), "the new c. The order is (h, c)"),
             (changed(lstm, lambda answer: answer[0]), "you return only one, a ndarray"),
             (changed(lstm, lambda answer: (*answer, 1)), "you return 3"),
             (changed(lstm, lambda answer: (answer[0], answer[0])), "that is the new h. Return both"),
             (changed(lstm, lambda answer: (answer[0], answer[1].tolist())), "c should be a numpy array, not list"),
             (changed(lstm, lambda answer: (answer[0].astype(str), answer[1])), "h should hold numbers"),
-            (changed(lstm, lambda answer: (answer[0][None], answer[1])), "your h has shape (1, 3) and not (3,)"),
+            (changed(lstm, lambda answer: (answer[0][None], answer[1])), "h has shape (1, 3) and not (3,)"),
             (changed(lstm, lambda answer: (answer[0] / 0, answer[1])), "look at what you divide by"),
             (lstm_without_split, "holds the sums of four gates"),
             (lstm_in_place, "changes c, which it should only read"),
             (lstm_overwriting_h, "changes h, which it should only read"),
             (lambda x, h, c, W, U, b: lstm(h, x, c, W, U, b), "stopped"),
+            (through(swelling, swelling, np.tanh, swelling), "With b = 800 np.exp(z) is more than float64 can hold"),
+            (through(sigma, sigma, lambda z: (np.exp(2 * z) - 1) / (np.exp(2 * z) + 1)), "inf / inf is nan"),
+            (lambda *step: tuple(map(torch.tensor, lstm(*step))), "h should be a numpy array, not Tensor"),
         ],
     ),
     lecture_03.check_with_temperature: (
-        [tempered, tempered_by_power, tempered_by_log, tempered_by_torch],
+        [tempered, tempered_by_log, tempered_by_torch, tempered_carefully, changed(tempered, lambda p: p.astype(np.float32))],
         [
             (lambda z, t: softmax(z * t), "that is softmax(logits * T), or p ** T"),
             (lambda z, t: softmax(z) ** t / (softmax(z) ** t).sum(), "logits / T, or p ** (1 / T)"),
@@ -465,6 +508,13 @@ EXERCISES = {
             (changed(tempered, lambda p: p.astype(str)), "Return numbers"),
             (changed(tempered, lambda p: p[:, None]), "one probability for each is wanted"),
             (lambda z, t: softmax(z / t).total(), "stopped"),
+            (tempered_by_power, "For logits [1000, 999, -1000] and T = 1000 you return [0.5, 0.5, 0] and not [0.469, 0.468, 0.063"),
+            (tempered_by_power, "the softmax comes first, and what it has rounded to 0, no power brings back"),
+            (tempered_into_logits_kind, "For logits [3, 1, 0] and T = 2 you return [0, 0, 0] and not"),
+            (tempered_into_logits_kind, "np.empty_like(logits) holds whole numbers, too"),
+            (tempered_by_dict, "For logits [0.5, 2, 0.5, 2] and T = 1.5"),
+            (changed(tempered, lambda p: (p, p.argmax())), "and you return several"),
+            (lambda z, t: np.exp(z / t - max(0, (z / t).max())) / np.exp(z / t - max(0, (z / t).max())).sum(), "0 / 0 are nan"),
         ],
     ),
 }
@@ -516,10 +566,9 @@ def test_the_right_step_is_that_of_torch_and_costs_no_random_numbers():
     theirs, _ = lstm_of_torch(torch.tensor(words))
     h, c = np.zeros(4), np.zeros(4)
     for x, wanted in zip(words, theirs.detach().numpy(), strict=True):
-        one = lecture_03._by_torch(lecture_03._Step(x, h, c, W, U, first + second))
+        one = lecture_03.check_lstm_step.exercise.reference(x, h, c, W, U, first + second)
         h, c = lstm(x, h, c, W, U, first + second)
-        np.testing.assert_allclose(one.h, h)
-        np.testing.assert_allclose(one.c, c)
+        np.testing.assert_allclose(one, (h, c))
         np.testing.assert_allclose(h, wanted)
 
 
@@ -535,4 +584,6 @@ def test_the_softmax_of_the_check_is_torchs():
     logits = np.array([1000.0, 999.0, -1000.0])
     for temperature in (0.1, 1, 30):
         theirs = torch.softmax(torch.tensor(logits) / temperature, dim=0).numpy()
-        np.testing.assert_allclose(lecture_03._softmax(logits / temperature), theirs)
+        np.testing.assert_allclose(
+            lecture_03.check_with_temperature.exercise.reference(logits, temperature), theirs
+        )

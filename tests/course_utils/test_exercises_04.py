@@ -2,6 +2,7 @@
 
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -25,6 +26,20 @@ def relu(z):
 def softmax(z):
     raised = np.exp(z - z.max())
     return raised / raised.sum()
+
+
+def swelling(z):
+    """Right as long as exp(z) is finite."""
+    return np.exp(z) / (1 + np.exp(z))
+
+
+def changed(function, change):
+    """A right answer, changed at the end."""
+
+    def nearly(*given):
+        return change(function(*given))
+
+    return nearly
 
 
 def highway(x, W, b, W_gate, b_gate):
@@ -140,6 +155,28 @@ def backwards_without_padding(ids, lengths):
     return [row[:n][::-1] for row, n in zip(ids.tolist(), lengths, strict=True)]
 
 
+def backwards_into_floats(ids, lengths):
+    turned = np.zeros(ids.shape)
+    turned[:] = backwards(ids, lengths)
+    return turned
+
+
+def backwards_from_the_end(ids, lengths):
+    """Where a row has no word, it begins at the last place."""
+    turned = ids.copy()
+    for new, row, n in zip(turned, ids, lengths, strict=True):
+        new[:n] = row[n - 1 :: -1]
+    return turned
+
+
+def backwards_by_index(ids, lengths):
+    """Takes a word that comes again for the first of its kind."""
+    rows = []
+    for row, n in zip(ids.tolist(), lengths, strict=True):
+        rows.append([row[n - 1 - row.index(token)] if i < n else 0 for i, token in enumerate(row)])
+    return np.array(rows)
+
+
 def backwards_padding_first(ids, lengths):
     turned = np.zeros_like(ids)
     for new, row, n in zip(turned, ids, lengths, strict=True):
@@ -179,6 +216,12 @@ def shares(formula):
     return lambda layers, weights, gamma: gamma * np.tensordot(formula(weights), layers, axes=1)
 
 
+def softmax_by_dict(weights):
+    """Keeps one of two equal weights."""
+    raised = {weight: math.exp(weight - weights.max()) for weight in weights}
+    return np.array([raised[weight] / sum(raised.values()) for weight in weights])
+
+
 def plain_softmax(weights):
     return np.exp(weights) / np.exp(weights).sum()
 
@@ -207,13 +250,20 @@ def reduction_by_numpy(base, new):
     return np.divide(np.subtract(new, base), 1 - base)
 
 
+def reduction_of_tensors(base, new):
+    if base == 1:
+        raise ValueError
+    before, after = 1 - torch.tensor(base, dtype=torch.float64), 1 - torch.tensor(new, dtype=torch.float64)
+    return (before - after) / before
+
+
 def reduction_or_zero(base, new):
     return reduction(base, new) if base < 1 else 0.0
 
 
 EXERCISES = {
     lecture_04.check_highway: (
-        [highway, highway_by_where, highway_by_torch, highway_by_loop],
+        [highway, highway_by_where, highway_by_torch, highway_by_loop, changed(highway, np.float32)],
         [
             (from_parts(lambda x, z, zg: sigma(zg) * x + (1 - sigma(zg)) * relu(z)), "the gate is turned round"),
             (from_parts(lambda x, z, zg: sigma(zg) * relu(z)), "what the gate holds back is lost"),
@@ -237,19 +287,22 @@ EXERCISES = {
             (from_sums(lambda x, W, b, U, c: (x @ W + b, U @ x + c)), "x stands before W, which"),
             (from_sums(lambda x, W, b, U, c: (W @ x + b, x @ U + c)), "x stands before W_gate"),
             (from_sums(lambda x, W, b, U, c: (x @ W + b, x @ U + c)), "x stands before the weights"),
-            (highway_in_place, "changes what it is given"),
+            (highway_in_place, "changes x, which it should only read"),
             (closed_for_negatives, "Where the gate is shut"),
             (from_parts(lambda x, z, zg: sigma(zg) @ relu(z)), "a single number"),
-            (from_parts(lambda x, z, zg: sigma(zg)[:, None] * relu(z) + (1 - sigma(zg)) * x), "3 x 3"),
+            (from_parts(lambda x, z, zg: sigma(zg)[:, None] * relu(z) + (1 - sigma(zg)) * x), "has shape (3, 3) and not (3,): each number meets every other"),
             (from_parts(lambda x, z, zg: list(x)), "Return a numpy array, not list"),
-            (from_parts(lambda x, z, zg: x / 0), "infinite, or none at all"),
-            (from_parts(lambda x, z, zg: x[:2]), "of shape (2,)"),
+            (from_parts(lambda x, z, zg: x / 0), ". Do you divide by 0?"),
+            (from_parts(lambda x, z, zg: x[:2]), "has shape (2,) and not (3,)"),
             (from_parts(lambda x, z, zg: x.astype(str)), "Return numbers"),
             (from_parts(lambda x, z, zg: x.total()), "stopped"),
+            (from_parts(lambda x, z, zg: swelling(zg) * relu(z) + (1 - swelling(zg)) * x), "(its bias is 800)"),
+            (from_parts(lambda x, z, zg: swelling(zg) * relu(z) + (1 - swelling(zg)) * x), "np.exp(800) is more than float64 can hold"),
+            (changed(highway, lambda y: (y, y)), "and you return several"),
         ],
     ),
     lecture_04.check_read_backwards: (
-        [backwards, backwards_by_places, backwards_by_lists, backwards_by_the_course],
+        [backwards, backwards_by_places, backwards_by_lists, backwards_by_the_course, changed(backwards, np.int32), changed(backwards, tuple)],
         [
             (lambda ids, lengths: ids.copy(), "nothing is turned round"),
             (lambda ids, lengths: ids[:, ::-1], "the padding is turned round with the words"),
@@ -262,16 +315,22 @@ EXERCISES = {
             (lambda ids, lengths: backwards(ids, [lengths[0]] * len(ids)), "at the first row's length"),
             (backwards_padding_first, "the padding is turned round with the words"),
             (backwards_without_padding, "other lengths than"),
-            (backwards_in_place, "changes what it is given"),
+            (backwards_in_place, "changes the ids, which it should only read"),
             (backwards_by_view, "and not [[8, 7, 6, 5]]"),
             (lambda ids, lengths: ids.T[::-1], "The batch keeps its shape"),
             (lambda ids, lengths: "abc", "Return a numpy array, not str"),
-            (lambda ids, lengths: ids.astype(str), "Return numbers"),
+            (lambda ids, lengths: ids.astype(str), "Return whole numbers"),
             (lambda ids, lengths: ids.turn(), "stopped"),
+            (backwards_into_floats, "a table looks up whole ones only"),
+            (changed(backwards, lambda turned: turned.astype(np.int16)), "of type int16, which is too small"),
+            (changed(backwards, lambda turned: turned.astype(np.uint8)), "of type uint8, which is too small"),
+            (backwards_from_the_end, "stopped"),
+            (backwards_by_index, "For [[7, 70000, 7, 8, 0], [0, 0, 0, 0, 0]] with lengths [4, 0] you return"),
+            (lambda ids, lengths: (backwards(ids, lengths), lengths), "and you return several"),
         ],
     ),
     lecture_04.check_scalar_mix: (
-        [mix, mix_by_tensordot, mix_by_einsum, mix_by_loop, mix_by_the_course],
+        [mix, mix_by_tensordot, mix_by_einsum, mix_by_loop, mix_by_the_course, changed(mix, np.float32)],
         [
             (lambda h, w, g: np.tensordot(softmax(w), h, axes=1), "gamma is missing"),
             (lambda h, w, g: np.tensordot(softmax(g * w), h, axes=1), "gamma meets the weights before the softmax"),
@@ -295,16 +354,21 @@ EXERCISES = {
             (lambda h, w, g: mix(h, w, g).sum(0, keepdims=True) + 0 * h[0], "the words are added up as well"),
             (shares(plain_softmax), "np.exp(1000) is more than float64 can hold"),
             (lambda h, w, g: np.nan_to_num(shares(plain_softmax)(h, w, g)), "np.exp(1000) is more than float64 can hold"),
-            (lambda h, w, g: g * softmax(w)[:, None, None] * h, "You return all 2 layers, weighted"),
+            (lambda h, w, g: g * softmax(w)[:, None, None] * h, "has shape (2, 1, 3) and not (1, 3): these are all layers, weighted"),
             (lambda h, w, g: mix(h, w, g).sum(), "a single number"),
             (lambda h, w, g: mix(h, w, g).sum(0), "a vector for each word"),
-            (mix_in_place, "changes what it is given"),
+            (mix_in_place, "changes the layers, which it should only read"),
             (lambda h, w, g: mix(h, w, g).tolist(), "Return a numpy array, not list"),
             (lambda h, w, g: (softmax(w) * h).sum(0), "stopped"),
+            (lambda h, w, g: mix(h, np.maximum(w, -500), g), "with weights [-1000, -1001, -1003]"),
+            (shares(lambda w: np.exp(w - max(0, w.max())) / np.exp(w - max(0, w.max())).sum()), "np.exp(-1000) is 0"),
+            (shares(softmax_by_dict), "with weights [1000, 1000, 998]"),
+            (changed(mix, lambda mixture: (mixture, 1)), "and you return several"),
         ],
     ),
     lecture_04.check_relative_error_reduction: (
-        [reduction, reduction_of_errors, reduction_by_numpy],
+        [reduction, reduction_of_errors, reduction_by_numpy, reduction_of_tensors, changed(reduction, np.float32),
+         changed(reduction, Fraction), changed(reduction, np.array)],
         [
             (lambda base, new: new - base, "the gain in points"),
             (lambda base, new: 100 * reduction(base, new), "in per cent"),
@@ -317,10 +381,16 @@ EXERCISES = {
             (lambda base, new: new / base, "the ratio of the scores"),
             (lambda base, new: 1 - new / base, "that compares the scores"),
             (lambda base, new: (new - base) / (1 - base), "raise ValueError and say so, before you divide"),
-            (reduction_or_zero, "raise ValueError. You return 0.0"),
+            (reduction_or_zero, "From 1.0 to 0.9 you return 0. A baseline of 1.0 makes no error, so no part of its errors can go: raise ValueError"),
             (lambda base, new: np.array([reduction(base, new)]), "Return one number"),
             (lambda base, new: math.nan, "Divide by 1 - base"),
             (lambda base, new: base.errors - new, "stopped"),
+            (lambda base, new: round(reduction(base, new), 2), "From 0.7 to 0.8 you return 0.33 and not 0.3333: you round"),
+            (lambda base, new: float(f"{reduction(base, new):.3f}"), "you round"),
+            (lambda base, new: reduction(base, new) if base != new else 0.0, "From 1.0 to 1.0 you return 0. A baseline"),
+            (lambda base, new: np.divide(new - base, 1 - base), "From 1.0 to 0.9 you return -inf"),
+            (lambda base, new: (reduction(base, new), base), "and you return several"),
+            (lambda base, new: reduction(base, new) > 0, "should be a number, not bool"),
         ],
     ),
 }  # fmt: skip
