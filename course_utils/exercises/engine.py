@@ -46,6 +46,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.exercises import kept
+
 # fmt: off
 Check = Callable[[Callable[..., Any]], None]
 Case = tuple[Any, ...]
