@@ -57,8 +57,8 @@ def _from_hub(source: Mapping[str, Any], name: str, kind: str, sha256: str, fold
         return Path(shutil.copyfile(known, folder / name))
     # force_download: a wrong file in the hub's cache must not come back. token=False: a login that has expired makes
     # the hub refuse public files too.
-    fresh = {"local_dir": folder, "force_download": True, "etag_timeout": _timeout(), "token": False}
-    return Path(hf_hub_download(**where, **fresh))
+    fresh: dict[str, Any] = {"force_download": True, "etag_timeout": _timeout(), "token": False}
+    return Path(hf_hub_download(**where, local_dir=folder, **fresh))
 
 
 def _fetch_hub(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:

@@ -334,6 +334,8 @@ def test_an_encoder_is_what_it_is_not_what_it_is_called(encoder, forwards):
     encode(["one text"], encoder)
     encode(["one text"], replace(encoder, name="another name"))
     assert len(forwards) == 1
+    encode(["one text"], replace(encoder, digest="0" * 64))
+    assert len(forwards) == 2
 
 
 # What a second process does: encode many messages in small batches, and save after each.
