@@ -21,7 +21,7 @@ STYLE = (
     "margin:3px 0!important}.course-quiz .widget-radio-box,.course-quiz{height:auto!important;max-width:760px}</style>"
 )
 FOLDER = Path(__file__).with_name("quiz")
-LINE = re.compile(r"## (?P<question>\S.*)|- \[(?P<mark>[ xX])\] (?P<choice>\S.*)|  +(?P<why>\S.*)")
+LINE = re.compile(r"## (?P<question>\S.*)|- \[(?P<mark>[ xX])\] (?P<choice>\S.*)|  +(?P<why>(?!- \[|#)\S.*)")
 
 
 @dataclass
@@ -118,11 +118,8 @@ def quiz_text(asked: Sequence[Question], lecture: str) -> str:
     lines = [f"Quiz, {len(asked)} questions."]
     for number, question in enumerate(asked, start=1):
         choices = zip("abcdefgh", question.choices, strict=False)
-        lines += [
-            "",
-            f"{number}. {question.text}",
-            *(f"   {letter}) {choice.text}" for letter, choice in choices),
-        ]
+        lines += ["", f"{number}. {question.text}"]
+        lines += [f"   {letter}) {choice.text}" for letter, choice in choices]
     lines += ["", "In a notebook without widgets: from course_utils.exercises.quiz import answer"]
     return "\n".join([*lines, f'                                answer("{lecture}", 1, "a")'])
 

@@ -98,6 +98,8 @@ def test_a_file_is_read_as_it_is_written(tmp_path, monkeypatch):
         ("\n\n- [ ] Down", "\n  or down\n- [ ] Down", 2, "“or down” is neither"),
         ("- [x] `Up`", "- [y] `Up`", 6, "is neither “## question”, nor a choice of one"),
         ("- [x] `Up`", "* [x] `Up`", 6, "nor a choice of one"),
+        ("- [x] `Up`", "  - [x] `Up`", 6, "nor a choice of one"),
+        ("## And down?", "  ## And down?", 10, "is neither “## question”"),
         ("- [x] `Up`", "- [x]", 6, "nor a choice of one"),
     ],
 )  # fmt: skip
