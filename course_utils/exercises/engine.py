@@ -17,12 +17,13 @@ Declare an exercise in its lecture's module, exercises/lecture_NN.py::
 
 The engine then tells a student when the function is still to be written, returns nothing or several things, returns the wrong type,
 shape or dtype, changes its inputs, or is not finite; any kind of number is a number. It compares values exactly (integers, text) or
-with the tolerance of their dtype, and blames a mistake only if that explains every answer; if none does, one that explains the first
-wrong answer and contradicts no right one. An advice is a text or a function that makes it. What else may be declared: ``edges``
-(inputs at which exp overflows, a mask is empty: whatever goes wrong there gets the advice beside them), ``parts`` (an answer of several
-values, each with its mistakes; those of the exercise then return all values), ``of`` (what mistakes are formulas of: scores, shares),
-``gradients`` (inputs whose gradient has to be the reference's), ``observe`` (what to compare instead of the value: what has become of a
-module, which messages a threshold blocks), and ``also``, a function for what is left to check by hand: keep it small.
+with the tolerance of their dtype, and blames a mistake only if that explains every answer; if none does, the one that explains the
+most, the first wrong answer among them, and contradicts no right one. An advice is a text or a function that makes it. What else may
+be declared: ``edges`` (inputs at which exp overflows, a mask is empty: whatever goes wrong there gets the advice beside them),
+``parts`` (an answer of several values, each with its mistakes; those of the exercise then return all values), ``of`` (what mistakes
+are formulas of: scores, shares), ``gradients`` (inputs whose gradient has to be the reference's), ``observe`` (what to compare instead
+of the value: what has become of a module, which messages a threshold blocks), ``read`` (bring an answer into one form, or refuse it),
+and ``also``, a function for what is left to check by hand: keep it small.
 :func:`verify` runs every mistake as a student's answer and wants its own diagnosis; the tests do so for all exercises.
 """
 
@@ -186,7 +187,7 @@ def grade(task: Exercise, function: Callable[..., Any]) -> None:
 
 
 def _diagnosis(task: Exercise, number: int, mine: Sequence[tuple[Any, ...]], good: Sequence[bool]) -> str:
-    """What explains every answer; or else the first one that is off, without contradicting those that are right."""
+    """What explains every answer; or else the most, the first that is off among them, without contradicting those that are right."""
     part, off = task._parts()[number], good.index(False)
 
     def explains(mistake: Callable[..., Any], alone: bool, i: int) -> bool:
@@ -199,11 +200,10 @@ def _diagnosis(task: Exercise, number: int, mine: Sequence[tuple[Any, ...]], goo
         except Exception:  # a mistake need not have an answer everywhere
             return False
 
-    for cases in (range(len(good)), [i for i, right in enumerate(good) if right or i == off]):
-        for mistake, why, alone in task._slips(number):
-            if all(explains(mistake, alone, i) for i in cases):
-                return _text(why, *task.cases[off])
-    return ""
+    known = [off] + [i for i, right in enumerate(good) if right]
+    told = [slip for slip in task._slips(number) if all(explains(*slip[::2], i) for i in known)]
+    most = max(told, key=lambda slip: sum(explains(*slip[::2], i) for i in range(len(good))), default=None)
+    return _text(most[1], *task.cases[off]) if most else ""
 
 
 @contextlib.contextmanager
@@ -221,7 +221,8 @@ def _said(task: Exercise, number: int, case: Case, mine: Any, right: Any) -> str
     part, order = task._parts()[number], list(task.judged or range(number + 1))
     if part.said:
         return part.said(mine, right, *case)
-    said = f"{f'The {task.parts[order[0]].name} is right. ' if number != order[0] else ''}{task._said(case)} {f'your {part.name} is' if part.name else 'you return'}"
+    said = f"{task._said(case)} {f'your {part.name} is' if part.name else 'you return'}"
+    said = f"The {task.parts[order[0]].name} is right. {said}" if number != order[0] else said
     if isinstance(right, np.ndarray | Tensor) and right.ndim > 1 and np.size(_array(right)) > 12:  # the first row that is off
         row = next(i for i in np.ndindex(*right.shape[:-1]) if not close(mine[i], right[i], part.rtol))
         mine, right, said = mine[row], right[row], f"{said}, in row {', '.join(map(str, row))},"

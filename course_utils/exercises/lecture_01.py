@@ -85,12 +85,14 @@ check_sgns = exercise(
             (lambda t, n: _loss(t) + _loss(-n.sum()), "you add up the scores of the noise words first. Each noise word has a σ of its own: add up afterwards."),
             ((lambda t, n: _sigma(t) + _sigma(-n).sum(), lambda t, n: -_sigma(t) - _sigma(-n).sum(), lambda t, n: _sigma(t) * _sigma(-n).prod(),
               lambda t, n: 1 - _sigma(t) + _sigma(n).sum()), "the logarithm is missing. The loss adds up -log σ, not σ."),
-            (lambda t, n: np.logaddexp.reduce([t, *n]) - t, "that is a softmax over the pair and its noise. Negative sampling asks k + 1 separate yes-or-no questions."),
+            (lambda t, n: np.logaddexp.reduce([t, *n]) - t,
+             "that is a softmax over the pair and its noise. Negative sampling asks k + 1 separate yes-or-no questions."),
         ]),
         Part("d_centre",
              shapes=[(lambda v, u, noise: noise.shape, "there is a row for each noise word. Add up over them, as slopes @ negatives does."), _ALIKE],
              of=_slopes, mistakes=[
-            (lambda t, n, v, u, o: (1 - t) * u - n @ o, "the sign is turned. A gradient points to where the loss grows; the step of training takes it away later."),
+            (lambda t, n, v, u, o: (1 - t) * u - n @ o,
+             "the sign is turned. A gradient points to where the loss grows; the step of training takes it away later."),
             (lambda t, n, v, u, o: (t - 1) * u, "the noise is missing. v stands in each of the k noise terms, too: add σ(u·v) u for each."),
             (lambda t, n, v, u, o: n @ o, "the true pair is missing. v stands in its term, too: add (σ(u_o·v) - 1) u_o."),
             (lambda t, n, v, u, o: t * u + n @ o, _SIGMA),
@@ -99,14 +101,16 @@ check_sgns = exercise(
             (lambda t, n, v, u, o: (t - 1) * u + (n - 1) @ o, _PULLED),
             (lambda t, n, v, u, o: (t - 1) * u + (1 - n) @ o, _OTHER_SIDE),
             ((lambda t, n, v, u, o: (t - 1) * u + n @ o / len(n), lambda t, n, v, u, o: ((t - 1) * u + n @ o) / (len(n) + 1)), _SHARED),
-            (lambda t, n, v, u, o: (t - 1) * u + n.sum() * o.sum(axis=0), "slopes and noise vectors are added up apart. Each noise vector has its own slope: multiply first."),
+            (lambda t, n, v, u, o: (t - 1) * u + n.sum() * o.sum(axis=0),
+             "slopes and noise vectors are added up apart. Each noise vector has its own slope: multiply first."),
             (lambda t, n, v, u, o: (t - 1) * v, _ORDER),
             (lambda t, n, v, u, o: (t - 1 + n.sum()) * v, "the slopes are multiplied by v itself. The slope of u·v by v is u."),
             (lambda t, n, v, u, o: (t - 1) * v + n @ o, "the true slope is multiplied by v itself. The slope of u_o·v by v is u_o."),
         ]),
         Part("d_context", shapes=[_ALIKE], of=_slopes, mistakes=[
             (lambda t, n, v, u, o: (1 - t) * v, _TURNED),
-            ((lambda t, n, v, u, o: (t - 1) * u, lambda t, n, v, u, o: (1 - t) * u), "the slope is multiplied by u_o itself. The slope of u_o·v by u_o is the other vector, v."),
+            ((lambda t, n, v, u, o: (t - 1) * u, lambda t, n, v, u, o: (1 - t) * u),
+             "the slope is multiplied by u_o itself. The slope of u_o·v by u_o is the other vector, v."),
             (lambda t, n, v, u, o: t * v, _SIGMA),
             (lambda t, n, v, u, o: (t - 1 + n.sum()) * v, "the noise is in it. u_o stands in its own term only."),
             (lambda t, n, v, u, o: (t - 1) * v / (len(n) + 1), _SHARED),
@@ -156,7 +160,8 @@ check_keep_probability = exercise(
     of=lambda c, t: (c, t, t / (c / c.sum())),
     mistakes=[
         (lambda c, t, r: np.sqrt(r), "what is above 1 is no probability. Rare words are always kept: np.minimum(1, ...)."),
-        ((lambda c, t, r: 1 - _keep(c, t), lambda c, t, r: 1 - np.sqrt(r)), "that is the probability of discarding, as the paper prints it. Keeping is the rest: sqrt(t / f)."),
+        ((lambda c, t, r: 1 - _keep(c, t), lambda c, t, r: 1 - np.sqrt(r)),
+         "that is the probability of discarding, as the paper prints it. Keeping is the rest: sqrt(t / f)."),
         (lambda c, t, r: np.minimum(1, np.sqrt(t / c)), _NO_SHARES),
         (lambda c, t, r: 1 - np.minimum(1, np.sqrt(t / c)), f"{_NO_SHARES} {_KEEP}"),
         (lambda c, t, r: np.minimum(1, r), _NO_ROOT),
@@ -175,9 +180,11 @@ check_keep_probability = exercise(
         ((lambda c, t, r: np.minimum(1, math.sqrt(t) / (c / c.sum())), lambda c, t, r: np.minimum(1, t / np.sqrt(c / c.sum()))),
          "the root covers only a part of the fraction. It is the root of t / f: mind the brackets."),
         (lambda c, t, r: np.minimum(1, np.sqrt(t // (c / c.sum()))), "`//` drops what comes after the decimal point. Divide with `/`."),
-        (lambda c, t, r: np.ones(len(c)), "every word is always kept. If you divide with `//`, the shares become 0: use `/`. Or the cap is the wrong way round: it is np.minimum(1, ...)."),
+        (lambda c, t, r: np.ones(len(c)),
+         "every word is always kept. If you divide with `//`, the shares become 0: use `/`. Or the cap is the wrong way round: it is np.minimum(1, ...)."),
         (lambda c, t, r: np.zeros(len(c)), "every word is thrown away. If you divide with `//`, what is less than 1 becomes 0: use `/`."),
-        *((lambda c, t, r, fixed=fixed: _keep(c, fixed), "your function does not use the threshold it is given. Write no fixed number.") for fixed in (1e-3, 1e-4, 1e-5)),
+        (tuple(lambda c, t, r, fixed=fixed: _keep(c, fixed) for fixed in (1e-3, 1e-4, 1e-5)),
+         "your function does not use the threshold it is given. Write no fixed number."),
     ],
 )
 
@@ -223,11 +230,6 @@ def _add(m: np.ndarray, n: np.ndarray, a: int, b: int, c: int) -> np.ndarray:
     return n @ (n[b] - n[a] + n[c])
 
 
-def _products(m: np.ndarray, n: np.ndarray, a: int, b: int, c: int) -> np.ndarray:
-    cosines = (n @ n.T + 1) / 2  # moved to 0 .. 1, as 3CosMul wants them
-    return cosines[b] * cosines[c] / (cosines[a] + 1e-3)
-
-
 def _not_a_candidate(answer: Any, right: str, words: list[str], vectors: np.ndarray, *question: str) -> str:
     if answer in question:
         return "that is a word of the question. Leave all three out: set their scores to -np.inf before you take the largest."
@@ -262,7 +264,8 @@ check_analogy = exercise(
     mistakes=[(_best(scores), why) for scores, why in [
         (lambda m, n, *rows: _add(m, m, *rows), _RAW),
         (lambda m, n, a, b, c: n @ (m[b] - m[a] + m[c]), "you bring the vectors to length 1 only after b - a + c is computed. Do it first, for all."),
-        (lambda m, n, a, b, c: m @ (n[b] - n[a] + n[c]), "the sum is right, but you compare it with the vectors as they were. Take the rows of length 1 there, too."),
+        (lambda m, n, a, b, c: m @ (n[b] - n[a] + n[c]),
+         "the sum is right, but you compare it with the vectors as they were. Take the rows of length 1 there, too."),
         (lambda m, n, a, b, c: -np.linalg.norm(m - (m[b] - m[a] + m[c]), axis=1), f"you take distances, and {_RAW}"),
         (lambda m, n, *rows: _add(m, _unit(m, axis=0), *rows), "you bring the columns to length 1. Each word is a row: axis=1."),
         (lambda m, n, *rows: _add(m, m / (m**2).sum(axis=1, keepdims=True), *rows), "you divide by the squared length. Take its root, as np.linalg.norm does."),
@@ -275,7 +278,8 @@ check_analogy = exercise(
         (lambda m, n, a, b, c: n @ n[c], f"that is the neighbour of c. {_STEP}"),
         (lambda m, n, a, b, c: n @ n[b], f"that is the neighbour of b. {_STEP}"),
         (lambda *given: -_add(*given), "you take the smallest cosine, or the largest distance. The answer is the nearest word."),
-        (_products, "that is 3CosMul, which multiplies cosines and often does better. The exercise asks for 3CosAdd, the sum."),
+        (lambda m, n, a, b, c: (n @ n[b] + 1) * (n @ n[c] + 1) / (n @ n[a] + 1 + 2e-3),
+         "that is 3CosMul, which multiplies cosines and often does better. The exercise asks for 3CosAdd, the sum."),
     ]] + [(_best(_add, "", place), f"you take the {name} best: {_SKIP}") for place, name in ((1, "second"), (2, "third"), (3, "fourth"))]
     + [(_best(_add, left_out), "a word of the question. Leave all three out") for left_out in ("", "a", "b", "c", "ab", "ac", "bc")],
 )

@@ -31,14 +31,10 @@ def _freeze(model: nn.Module) -> int:
     ``requires_grad``, all of the head must; the encoder's dropout must be off (eval mode), the head's on (train mode).
     """
     model.encoder.requires_grad_(False).eval()
-    return _trained(model)
-
-
-def _trained(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _by(change: Callable[[_Toy], Any], count: Callable[[_Toy], int] = _trained) -> Callable[[_Toy], int]:
+def _by(change: Callable[[_Toy], Any], count: Callable[[_Toy], int] = lambda model: 0) -> Callable[[_Toy], int]:
     return lambda model: (change(model), count(model))[1]
 
 
@@ -66,25 +62,30 @@ check_freeze = exercise(
     _freeze, inputs=("the model",), changed=("the model",), cases=_TOYS, observe=_look,
     describe=lambda model: "For a small model",
     parts=(
-        Part("freezing", said=lambda learning, right, _: f"After the call {len(learning)} tensors learn, and {len(right)} should", otherwise=_still_free, mistakes=[
-            (_by(lambda model: model.requires_grad_(False)), "nothing is left to train: the head is frozen. Loop over model.encoder.parameters() only."),
-            (_by(lambda model: model.head.requires_grad_(False)), "you froze the head and left the encoder free; it should be the other way round."),
-            (_by(lambda model: model.encoder.eval()), "the encoder is not frozen: set requires_grad to False on each of its parameters."),
-            (_by(lambda model: [layer.weight.requires_grad_(False) for layer in model.encoder if hasattr(layer, "weight")]), "you froze the weights, but not the biases of the encoder: they would go on learning."),
+        Part("freezing", said=lambda learning, right, _: f"After the call {len(learning)} tensors learn, and {len(right)} should",
+             otherwise=_still_free, mistakes=[
+            (_by(lambda m: m.requires_grad_(False)), "nothing is left to train: the head is frozen. Loop over model.encoder.parameters() only."),
+            (_by(lambda m: m.head.requires_grad_(False)), "you froze the head and left the encoder free; it should be the other way round."),
+            (_by(lambda m: m.encoder.eval()), "the encoder is not frozen: set requires_grad to False on each of its parameters."),
+            (_by(lambda m: [layer.weight.requires_grad_(False) for layer in m.encoder if hasattr(layer, "weight")]),
+             "you froze the weights, but not the biases of the encoder: they would go on learning."),
         ]),
-        Part("dropout", said=lambda active, right, _: f"The right parameters are frozen. Dropout is active in {active or 'no place'}, and should be in {right}", mistakes=[
-            (_by(lambda model: model.encoder.requires_grad_(False)), "the encoder's dropout is active and gives another vector for the same message each time. "
+        Part("dropout", said=lambda on, right, _: f"The right parameters are frozen. Dropout is on in {', '.join(on) or 'no place'}, and should be in {right[0]}",
+             mistakes=[
+            (_by(lambda m: m.encoder.requires_grad_(False)), "the encoder's dropout is active and gives another vector for the same message each time. "
              "requires_grad does not change that; call model.encoder.eval()."),
-            (_by(lambda model: model.eval().encoder.requires_grad_(False)), "the head is in eval mode too, so its dropout is off while it learns. Call eval() on model.encoder only."),
-            (_by(lambda model: (model.encoder.requires_grad_(False), model.head.eval())), "that is the wrong way round: call eval() on model.encoder, not on the head."),
+            (_by(lambda m: m.eval().encoder.requires_grad_(False)),
+             "the head is in eval mode too, so its dropout is off while it learns. Call eval() on model.encoder only."),
+            (_by(lambda m: (m.encoder.requires_grad_(False), m.head.eval())), "that is the wrong way round: call eval() on model.encoder, not on the head."),
         ]),
         Part("weights", rtol=0, said=lambda *_: "The weights themselves have changed", otherwise="freezing only stops them from learning.", mistakes=[
-            (_by(lambda model: model.encoder[1].weight.data.zero_(), _freeze), "freezing only stops them from learning."),
+            (_by(lambda m: m.encoder[1].weight.data.zero_(), _freeze), "freezing only stops them from learning."),
         ]),
-        Part("count", said=lambda count, right, _: f"The model is frozen rightly, but your function returns {count} where {right} parameters are trained", mistakes=[
-            (_by(_freeze, lambda model: sum(parameter.requires_grad for parameter in model.parameters())), "you counted tensors. Each holds many numbers: add up parameter.numel()."),
+        Part("count", said=lambda n, right, _: f"The model is frozen rightly, but your function returns {n} where {right} parameters are trained", mistakes=[
+            (_by(_freeze, lambda m: sum(parameter.requires_grad for parameter in m.parameters())),
+             "you counted tensors. Each holds many numbers: add up parameter.numel()."),
             (_by(_freeze, _count), "that is all of them, the frozen ones too. Add up those with requires_grad."),
-            (_by(_freeze, lambda model: _count(model.encoder)), "that is the number of frozen ones."),
+            (_by(_freeze, lambda m: _count(m.encoder)), "that is the number of frozen ones."),
         ]),
     ),
 )
@@ -114,7 +115,7 @@ check_class_weights = exercise(
     "balanced_weights: n / (k · n_c) for any number of classes",
     _balanced, called="check_class_weights", inputs=("the labels",),
     cases=[(torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).flip(0),) for counts in ((8, 2), (6, 3, 1), (5, 5), (10, 4, 4, 2))],
-    refused=[((torch.tensor(labels),), f"Class {absent} {_ABSENT}") for labels, absent in (([0, 0, 2, 2, 2], 1), ([1, 1, 2], 0), ([0, 3, 3, 1], 2), ([1, 1, 1], 0))],
+    refused=[((torch.tensor(labels),), f"Class {absent} {_ABSENT}") for absent, labels in ((1, [0, 0, 2, 2, 2]), (0, [1, 1, 2]), (2, [0, 3, 3, 1]), (0, [1, 1]))],
     describe=lambda labels: f"For {labels.max() + 1} classes with {', '.join(map(str, torch.bincount(labels).tolist()))} examples",
     kinds={dtype: f"The weights are {dtype}, and the loss will meet float32 log-probabilities: add .float()." for dtype in ("float64", "float16", "bfloat16")}
     | {"i": "The weights are whole numbers, which cannot hold shares: divide with `/`."},
@@ -162,9 +163,12 @@ check_mean_pool = exercise(
         (lambda h, mask, total, n: h.sum(dim=1) / n, "you divide by the real tokens, but the padding is still in the sum."),
         (lambda h, mask, total, n: total, "that is the sum. Divide it by the number of real tokens of each message."),
         (lambda h, mask, total, n: total // n, "`//` drops what comes after the decimal point. Divide with `/`."),
-        (lambda h, mask, total, n: total / n.sum(), "you divide by the real tokens of all messages together. Each has its own number: mask.sum(dim=1, keepdim=True)."),
-        (_rows(lambda real: slice(int(real.sum()))), "you take the first places, as many as there are real tokens. Padding may stand on the left: go by the mask."),
-        (_rows(lambda real: slice(-int(real.sum()), None)), "you take the last places, as many as there are real tokens. Padding may stand on the right: go by the mask."),
+        (lambda h, mask, total, n: total / n.sum(),
+         "you divide by the real tokens of all messages together. Each has its own number: mask.sum(dim=1, keepdim=True)."),
+        (_rows(lambda real: slice(int(real.sum()))),
+         "you take the first places, as many as there are real tokens. Padding may stand on the left: go by the mask."),
+        (_rows(lambda real: slice(-int(real.sum()), None)),
+         "you take the last places, as many as there are real tokens. Padding may stand on the right: go by the mask."),
         (_rows(lambda real: slice(int(real.nonzero().max()) + 1)), "you take all up to the last real token. Padding may stand on the left: go by the mask."),
     ],
 )
@@ -251,7 +255,8 @@ check_threshold = exercise(
         (lambda labels, scores, least: next((cut for cut in [-1.0, *np.unique(scores)[:-1]] if labels[scores > cut].mean() >= least), math.inf),
          "right for “score > threshold”, but a message is blocked at score >= threshold already."),
         (lambda *given: max(_good(*given), default=math.inf), "that is the highest such threshold, and it finds the least spam. A lower one finds more."),
-        (lambda labels, scores, least: min(_threshold(labels, scores, least), scores.max()), "no threshold reaches that precision, so block nothing: return math.inf."),
+        (lambda labels, scores, least: min(_threshold(labels, scores, least), scores.max()),
+         "no threshold reaches that precision, so block nothing: return math.inf."),
     ],
 )
 # fmt: on

@@ -157,6 +157,8 @@ def test_a_mistake_must_explain_every_answer_and_contradict_no_right_one():
     assert said(check, lambda n, d: n / d).endswith("you divide by d.")
     # one that has no answer everywhere explains where it has one, if all else is right
     assert said(check, lambda n, d: n if d < 10 else n / 5).endswith("not 2.5.")
+    # wrong in every case, and in another way at 25: what explains the most is said
+    assert said(check, lambda n, d: n / d if d < 10 else 0).endswith("you divide by d.")
     # right at d = 4 and 9, and at 25 as if divided by d: what is wrong everywhere is not blamed
     assert said(check, lambda n, d: n / d if d == 25 else n / d**0.5).endswith("and not 0.2.")
 
