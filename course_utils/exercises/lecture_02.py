@@ -162,7 +162,7 @@ check_glove_loss = exercise(
     _loss, inputs=("the products", "the biases", "the counts"),
     cases=[(np.array([1.3]), np.array([0.9]), np.array([100.0])), *((np.array([0.7]), np.array([0.4]), np.array([x])) for x in (400.0, 25.0)),
            _CELLS, (*_CELLS, 10, 0.75), (*_CELLS, 10, 0.5), (*(cells[1:] for cells in _CELLS[:2]), np.array([3, 25, 100, 400]))],
-    edges=[((np.array([]),) * 3, "Without a cell there is no error, and the sum is 0: begin it there.")],
+    edges=[((np.array([]),) * 3, "without a cell there is no error, and the sum is 0: begin it there.")],
     describe=_describe_cells, shapes=[(lambda *_: None, "That is a loss for each cell. Add them up: .sum().")],
     only_read="which it should only read: the next step would read wrong counts. Write x = x / y, not x /= y.", infinite="No count here is 0, so look at what the logarithm gets.",
     otherwise=lambda value, right, p, b, x, *_: "" if len(x) > 1 or x[0] == 100 else (

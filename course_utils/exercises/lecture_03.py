@@ -169,7 +169,7 @@ _DIVIDED = "No sum here is larger than 20, so look at what you divide by."
 check_lstm_step = exercise(
     "lstm_step: the new h and c, the same as torch.nn.LSTMCell's",
     _lstm, inputs=("x", "h", "c", "W", "U", "b"), cases=_STEPS, judged=(1, 0), describe=lambda x, h, *rest: f"With d = {len(x)} and n = {len(h)}",
-    edges=[((*_STEPS[0][:5], np.full(12, 800.0)), "With b = 800 np.exp(z) is more than float64 can hold, and inf / inf is nan. Write σ(z) as 1 / (1 + np.exp(-z)).")],
+    edges=[((*_STEPS[0][:5], np.full(12, 800.0)), "at b = 800 np.exp(z) is more than float64 can hold, and inf / inf is nan. Write σ(z) as 1 / (1 + np.exp(-z)).")],
     only_read="which it should only read: whoever called it may still need the old one. Write c = f * c + i * g, not c *= f.",
     mistakes=[(lambda *step: _lstm(*step)[::-1], "the first thing that you return is the new c. The order is (h, c).")],
     parts=(

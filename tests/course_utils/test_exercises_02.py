@@ -460,7 +460,7 @@ EXERCISES = {
             (lambda p, b, x, x_max=100, alpha=0.75: str(glove_loss(p, b, x)), "Return one number"),
             (lambda p, b, x, x_max, alpha: glove_loss(p, b, x, x_max, alpha), "with TypeError"),
             (changed(glove_loss, lambda loss: (loss, 5)), "and you return several"),
-            (loss_by_reduce, "for 0 cells together your function stops with TypeError: Without a cell there is no error"),
+            (loss_by_reduce, "for 0 cells together your function stops with TypeError: without a cell there is no error"),
             (lambda *given: glove_loss(*given) if len(given[0]) else np.nan, "for 0 cells together you return nan and not 0"),
             (changed(glove_loss, bool), "should be a number, not bool"),
             (loss_with_whole_weights, "For whole counts, [3, 25, 100, 400], you return"),

@@ -317,7 +317,7 @@ EXERCISES = {
             (backwards_without_padding, "other lengths than"),
             (backwards_in_place, "changes the ids, which it should only read"),
             (backwards_by_view, "and not [[8, 7, 6, 5]]"),
-            (lambda ids, lengths: ids.T[::-1], "The batch keeps its shape"),
+            (lambda ids, lengths: ids.T[::-1], "the batch keeps its shape"),
             (lambda ids, lengths: "abc", "Return a numpy array, not str"),
             (lambda ids, lengths: ids.astype(str), "Return whole numbers"),
             (lambda ids, lengths: ids.turn(), "stopped"),
