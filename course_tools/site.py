@@ -26,8 +26,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from course_tools import notebooks as lectures
-from course_tools import pages, sync, versions
+from course_tools import notebooks, pages, sync, versions
 
 MARKER = ".course-site"  # what tells an earlier site from somebody's folder
 NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme", "latex2mathml")
@@ -79,19 +78,19 @@ def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list
             link that leads nowhere, a formula that cannot be set, a figure without words. ``out`` is then as before.
     """
     if absent := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
-        raise lectures.LectureError(
+        raise notebooks.LectureError(
             f'The site needs {", ".join(absent)}: pip install -e ".[site]" in a checkout of the course.'
         )
-    paths, out = lectures.find(names), out.resolve()
+    paths, out = notebooks.find(names), out.resolve()
     if out.exists() and not (out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))):
-        raise lectures.LectureError(f"{out} is not an earlier site; choose another folder for --out.")
+        raise notebooks.LectureError(f"{out} is not an earlier site; choose another folder for --out.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as folder:
         work = Path(folder)
         described = _write_sources(paths, work / "source", solutions)
         _run_sphinx(work, described, {path.stem[:2]: path.stem for path in paths})
         if found := _inspect(work / "html"):
-            raise lectures.LectureError("The site is not written. " + " ".join(found[:3]))
+            raise notebooks.LectureError("The site is not written. " + " ".join(found[:3]))
         _tidy(work / "html")
         (work / "html" / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
         if out.exists():
@@ -111,7 +110,7 @@ def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str
     told, course_map, described = [], "", {}
     for path in paths:
         try:
-            notebook = lectures.read(path)
+            notebook = notebooks.read(path)
             notebook = notebook if solutions else versions.without_solutions(notebook)
             told.append(describe(notebook, path))
             for digest, alt, picture in _pictures(notebook):
@@ -120,9 +119,9 @@ def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str
                     course_map = f"{digest}.png"
                     (source / course_map).write_bytes(picture)
             follow = _follower(path, {path.name for path in paths}, source)
-            lectures.write(prepare(notebook, follow), source / path.name)
-        except lectures.LectureError as error:
-            raise lectures.LectureError(f"{path.name}: {error}") from error
+            notebooks.write(prepare(notebook, follow), source / path.name)
+        except notebooks.LectureError as error:
+            raise notebooks.LectureError(f"{path.name}: {error}") from error
     text = index(told, course_map, _readme(paths[0]))
     (source / "index.md").write_text(text, encoding="utf-8", newline="\n")
     return described
@@ -141,7 +140,7 @@ def describe(notebook: NotebookNode, path: Path) -> Lecture:
     """
     first = notebook.cells[0].source if notebook.cells else ""
     if not (found := TITLE.match(first)):
-        raise lectures.LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
+        raise notebooks.LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
     row = re.search(rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(path.name)}\) *\| *(.*?) *\|", _readme(path))
     minutes = MINUTES.search(first)
     return Lecture(
@@ -196,7 +195,7 @@ def prepare(notebook: NotebookNode, follow: Callable[[str], str] = lambda target
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = nbformat.from_dict(
-        {"kernelspec": lectures.KERNEL, "language_info": lectures.LANGUAGE}
+        {"kernelspec": notebooks.KERNEL, "language_info": notebooks.LANGUAGE}
     )
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -221,7 +220,7 @@ def _folded(cell: NotebookNode) -> NotebookNode:
 
 def _readable(cell: NotebookNode) -> list[NotebookNode]:
     """The outputs; in place of a widget what a page without a kernel can say."""
-    outputs = lectures.normalise_outputs(cell.outputs)
+    outputs = notebooks.normalise_outputs(cell.outputs)
     for output in outputs:
         if output.output_type == "display_data" and set(output.data) == {"text/plain"}:
             output.data["text/html"] = _without_widget(cell.source, output.data["text/plain"])
@@ -235,7 +234,7 @@ def _without_widget(source: str, text: str) -> str:
         try:
             return quiz.quiz_markup(quiz.questions(asked[1]))
         except ValueError as error:
-            raise lectures.LectureError(str(error)) from error
+            raise notebooks.LectureError(str(error)) from error
     return f'<p class="course-widget">{html.escape(text)}</p>'
 
 
@@ -337,14 +336,14 @@ def _run_sphinx(work: Path, described: dict[str, str], numbers: dict[str, str]) 
                 warning=warned,
                 freshenv=True,
             ).build()
-    except lectures.LectureError:
+    except notebooks.LectureError:
         raise
     except Exception as error:
-        raise lectures.LectureError(f"Sphinx failed: {type(error).__name__}: {error}") from error
+        raise notebooks.LectureError(f"Sphinx failed: {type(error).__name__}: {error}") from error
     told = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue())  # without its colours
     if lines := [_warning(line) for line in told.splitlines() if line.strip()]:
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-        raise lectures.LectureError(f"The site is not written. {lines[0]}{more}")
+        raise notebooks.LectureError(f"The site is not written. {lines[0]}{more}")
 
 
 def _warning(line: str) -> str:
@@ -409,8 +408,8 @@ def _visit_math(translator: Any, node: Any) -> None:
 
     try:
         translator.body.append(pages.formula(node.astext(), display=False))
-    except lectures.LectureError as error:
-        raise lectures.LectureError(f"{translator.builder.current_docname}: {error}") from error
+    except notebooks.LectureError as error:
+        raise notebooks.LectureError(f"{translator.builder.current_docname}: {error}") from error
     raise SkipNode
 
 
@@ -419,8 +418,8 @@ def _visit_math_block(translator: Any, node: Any) -> None:
 
     try:
         formula = pages.formula(node.astext(), display=True)
-    except lectures.LectureError as error:
-        raise lectures.LectureError(f"{translator.builder.current_docname}: {error}") from error
+    except notebooks.LectureError as error:
+        raise notebooks.LectureError(f"{translator.builder.current_docname}: {error}") from error
     translator.body.append(f'<div class="course-formula" tabindex="0">{formula}</div>\n')
     raise SkipNode
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from course_tools import notebooks as lectures
+from course_tools import notebooks
 
 SETUP = """\
 # @title Set-up: run this cell first {{ display-mode: "form" }}
@@ -84,12 +84,12 @@ def source_of(names: str | list[str]) -> str:
     for name in [names] if isinstance(names, str) else names:
         module, _, path = name.partition(":")
         try:
-            found: object = importlib.import_module(module)
+            named: object = importlib.import_module(module)
             for part in path.split("."):
-                found = getattr(found, part)
-            texts.append(inspect.getsource(found).rstrip("\n"))  # type: ignore[arg-type]
+                named = getattr(named, part)
+            texts.append(inspect.getsource(named).rstrip("\n"))  # type: ignore[arg-type]
         except (ImportError, AttributeError, TypeError, OSError, ValueError) as error:
-            raise lectures.LectureError(
+            raise notebooks.LectureError(
                 f"A synced cell names {name!r}, which has no source: {error}"
             ) from error
     return "\n\n\n".join(texts)
@@ -126,15 +126,15 @@ def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
 
 def sync_all(*, check: bool = False) -> list[str]:
     """Sync every lecture; with ``check`` nothing is written. Returns what had drifted."""
-    folder = lectures.notebooks_folder()
+    folder = notebooks.notebooks_folder()
     repo = repository(project_root(folder))
     drifted = []
-    for path in lectures.find():
-        notebook = lectures.read(path)
-        found = sync_notebook(notebook, path.name, repo)
-        drifted += found
-        if found and not check:
-            lectures.write(notebook, path)
+    for path in notebooks.find():
+        notebook = notebooks.read(path)
+        changes = sync_notebook(notebook, path.name, repo)
+        drifted += changes
+        if changes and not check:
+            notebooks.write(notebook, path)
     return drifted
 
 
@@ -147,7 +147,7 @@ def project_root(folder: Path) -> Path:
     for root in (folder.parent, Path(__file__).parents[1]):
         if (root / "pyproject.toml").exists():
             return root
-    raise lectures.LectureError(
+    raise notebooks.LectureError(
         f"There is no pyproject.toml beside {folder}: sync works in a checkout of the course."
     )
 
@@ -159,14 +159,14 @@ def move_repository(new: str) -> list[Path]:
         LectureError: if ``new`` is not of that form.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", new):
-        raise lectures.LectureError(f"{new!r} is not of the form OWNER/NAME.")
-    root = project_root(lectures.notebooks_folder())
+        raise notebooks.LectureError(f"{new!r} is not of the form OWNER/NAME.")
+    root = project_root(notebooks.notebooks_folder())
     address = re.compile(rf"({HOSTS}){re.escape(repository(root))}(?![\w-])")
     replace: Callable[[str], str] = lambda text: address.sub(rf"\g<1>{new}", text)  # noqa: E731
     changed = []
-    for path in [root / "pyproject.toml", *root.glob("*.md"), *root.glob("docs/**/*.md"), *lectures.find()]:
+    for path in [root / "pyproject.toml", *root.glob("*.md"), *root.glob("docs/**/*.md"), *notebooks.find()]:
         text = path.read_text(encoding="utf-8")
         if replace(text) != text:
-            path.write_text(replace(text), encoding="utf-8", newline="\n")
+            notebooks.write_text(replace(text), path)
             changed.append(path)
     return changed
