@@ -238,7 +238,10 @@ def new(
 
     for path in write_lecture(name, title):
         _say(str(path))
-    _say("Every line to be written says TODO. docs/authoring.md leads through them.")
+    _say(
+        f"What is to be written says TODO. Then `course run {name[:2]} --update` stores the outputs; README.md and the map in "
+        "lecture 00 want a line about it, too."
+    )
 
 
 Names = Annotated[

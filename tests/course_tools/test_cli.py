@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from course_tools import cli, notebooks, report, run, sync
+from course_tools import CourseError, cli, notebooks, report, run, sync
 from course_utils import assets, doctor, scoreboard
 from course_utils.assets import store
 
@@ -474,10 +475,80 @@ def test_doctor_tells_what_can_be_fetched_from_what_cannot(monkeypatch):
 def test_nothing_is_written_among_other_things(tmp_path, command):
     (tmp_path / "thesis.tex").write_text("years of work")
     ran = CliRunner().invoke(cli.app, [command, "00", "--out", str(tmp_path)])
-    assert isinstance(ran.exception, notebooks.LectureError) and "choose another folder" in str(ran.exception)
+    assert isinstance(ran.exception, CourseError) and "choose another folder" in str(ran.exception)
     ran = CliRunner().invoke(cli.app, [command, "00", "--out", str(tmp_path / "thesis.tex")])
-    assert isinstance(ran.exception, notebooks.LectureError)
+    assert isinstance(ran.exception, CourseError)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+LAB = (
+    "nbformat",
+    "nbclient",
+    "nbconvert",
+    "jupyter_client",
+    "ipykernel",
+    "psutil",
+    "zmq",
+    "sphinx",
+    "sphinx_revealjs",
+)
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """The packages as a wheel brings them, outside a checkout; ``bare`` is without what only a checkout's extras bring."""
+    packages, elsewhere = tmp_path / "site-packages", tmp_path / "elsewhere"
+    for name in ("course_utils", "course_tools"):
+        shutil.copytree(ROOT / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "data", packages / "course_utils" / "data")
+    elsewhere.mkdir()
+
+    def call(*arguments, bare=False):
+        blocked = f"import sys; sys.modules.update(dict.fromkeys({LAB}))\n" if bare else ""
+        environment = {name: value for name, value in os.environ.items() if name != "COURSE_NOTEBOOKS"}
+        environment |= {"PYTHONPATH": str(packages), "COLUMNS": "100"}
+        return subprocess.run(
+            [sys.executable, "-c", f"{blocked}from course_tools.cli import main; main()", *arguments],
+            cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+
+    return call
+
+
+def test_outside_a_checkout_doctor_and_assets_work(installed):
+    listed = installed("assets", "list", bare=True)
+    assert listed.returncode == 0 and re.search(r"bert-mini +\S+ MB +course", listed.stdout), listed.stderr
+    checked = installed("doctor", bare=True)
+    assert "✓ Python" in checked.stdout and "Cache  " in checked.stdout and "Traceback" not in checked.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "lab", "student", "solutions", "slides", "site", "sync", "new 17_pipes Pipes"]
+)
+def test_outside_a_checkout_the_others_say_in_a_sentence_what_they_need(installed, command):
+    for bare in (False, True):
+        ran = installed(*command.split(), bare=bare)
+        assert ran.returncode == 2 and ran.stderr.startswith("course: ") and ran.stderr.count("\n") == 1, (
+            ran.stderr
+        )
+        assert "a checkout of the course" in ran.stderr
+
+
+def test_a_missing_asset_is_said_in_a_sentence(monkeypatch, capsys):
+    def absent(*_, **__):
+        raise assets.AssetError("genesis was not found.")
+
+    monkeypatch.setattr(assets, "status", absent)
+    monkeypatch.setattr(sys, "argv", ["course", "assets", "verify", "genesis"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert capsys.readouterr().err == "course: genesis was not found.\n"
+    assert not issubclass(assets.AssetError, notebooks.LectureError)
+
+
+def test_the_command_runs_as_a_module():
+    ran = subprocess.run([sys.executable, "-m", "course_tools.cli", "--help"], capture_output=True, text=True)
+    assert ran.returncode == 0 and "doctor" in ran.stdout
 
 
 def test_a_lecture_goes_by_its_number_with_or_without_a_nought():
