@@ -15,7 +15,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -44,24 +43,6 @@ CLOSING = re.compile(r"\s*(?<!`)</details>\s*")
 PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
-@dataclass(frozen=True)
-class Lecture:
-    """What the index says of a lecture; all of it is read from the lecture and from the README's table."""
-
-    name: str
-    number: str
-    title: str
-    answers: str
-    minutes: str
-    links: tuple[tuple[str, str], ...]
-
-    @property
-    def cells(self) -> list[str]:
-        """Its row in the table of the index."""
-        run = " · ".join(f"[{label.removeprefix('Open in ')}]({link})" for label, link in self.links)
-        return [self.number, f"[{self.title}]({self.name}.ipynb)", self.answers, self.minutes, run]
-
-
 def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list[Path]:
     """Write the site of the lectures asked for (all by default), and return their files.
 
@@ -82,8 +63,10 @@ def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list
         work = Path(folder)
         described = _write_sources(paths, work / "source", solutions)
         _run_sphinx(work, described, {path.stem[:2]: path.stem for path in paths})
-        if found := _inspect(work / "html"):
-            raise LectureError("The site is not written. " + " ".join(found[:3]))
+        if faults := [
+            line for page in sorted((work / "html").glob("*.html")) for line in _Inspector(page).faults
+        ]:
+            raise LectureError("The site is not written. " + " ".join(faults[:3]))
         _tidy(work / "html")
         (work / "html" / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
         if out.exists():
@@ -100,12 +83,12 @@ def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str
     source.mkdir()
     (source / "_static").mkdir()
     shutil.copy(Path(__file__).with_name("site.css"), source / "_static" / "course.css")
-    told, course_map, described = [], "", {}
+    rows, course_map, described = {}, "", {}
     for path in paths:
         with notebooks.named(path):
             notebook = notebooks.read(path)
             notebook = notebook if solutions else versions.without_solutions(notebook)
-            told.append(describe(notebook, path))
+            rows[path.stem] = row(notebook, path)
             for digest, alt, picture in _pictures(notebook):
                 described[digest] = alt
                 if alt.startswith("The map of the course"):
@@ -113,8 +96,7 @@ def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str
                     (source / course_map).write_bytes(picture)
             follow = _follower(path, {path.name for path in paths}, source)
             notebooks.write(prepare(notebook, follow), source / path.name)
-    text = index(told, course_map, _readme(paths[0]))
-    (source / "index.md").write_text(text, encoding="utf-8", newline="\n")
+    notebooks.write_text(index(rows, course_map, _readme(paths[0])), source / "index.md")
     return described
 
 
@@ -123,44 +105,51 @@ def _readme(path: Path) -> str:
     return readme.read_text(encoding="utf-8") if readme.is_file() else ""
 
 
-def describe(notebook: NotebookNode, path: Path) -> Lecture:
-    """What a lecture says about itself in its first cell, and the README's table of the question it answers.
+def row(notebook: NotebookNode, path: Path) -> list[str]:
+    """A lecture in the table of the index: number, title, the question it answers (the README's), minutes, where to run it.
 
     Raises:
         LectureError: if it has no number and title.
     """
     first = notebook.cells[0].source if notebook.cells else ""
-    if not (found := TITLE.match(first)):
+    if not (title := TITLE.match(first)):
         raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
-    row = re.search(rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(path.name)}\) *\| *(.*?) *\|", _readme(path))
-    minutes = MINUTES.search(first)
-    return Lecture(
-        name=path.stem,
-        number=found["number"],
-        title=found["title"],
-        answers=row[1] if row else found["question"] or "",
-        minutes=f"{minutes[1]}\u00a0min" if minutes else "",
-        links=tuple(re.findall(BADGE, first)),
+    told = re.search(
+        rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(path.name)}\) *\| *(.*?) *\|", _readme(path)
     )
+    minutes = MINUTES.search(first)
+    return [
+        title["number"],
+        f"[{title['title']}]({path.name})",
+        told[1] if told else title["question"] or "",
+        f"{minutes[1]}\u00a0min" if minutes else "",
+        " · ".join(f"[{name.removeprefix('Open in ')}]({link})" for name, link in re.findall(BADGE, first)),
+    ]
 
 
-def index(told: list[Lecture], course_map: str, readme: str) -> str:
+def index(rows: dict[str, list[str]], course_map: str, readme: str) -> str:
     """The front page in Markdown: title and question (the README's), the lectures, the map (a file name, or "")."""
     opening = re.match(r"# ([^\n]+)\n\n([^!#\n].+?)\n\n", readme, re.DOTALL)
     title, question = opening.groups() if opening else ("The lectures", "")
     licences = re.search(r"## Licences\n\n.+?(?=\n## |\Z)", readme, re.DOTALL)
-    table = [["", "lecture", "what it answers", "time", "run it"], ["---"] * 5]
-    table += [lecture.cells for lecture in told]
-    shown = 5 if any(lecture.links for lecture in told) else 4
-    rows = [f"| {' | '.join(cells[:shown])} |" for cells in table]
+    shown = 5 if any(cells[4] for cells in rows.values()) else 4
+    table = [["", "lecture", "what it answers", "time", "run it"], ["---"] * 5, *rows.values()]
     lines = [
         f"# {title}",
         question,
         "## The lectures",
-        "\n".join(["```{table}", ":class: course-lectures", "", *rows, "```"]),
+        "\n".join(
+            [
+                "```{table}",
+                ":class: course-lectures",
+                "",
+                *(f"| {' | '.join(cells[:shown])} |" for cells in table),
+                "```",
+            ]
+        ),
         *(f"## The map of the course\n\n![]({name})" for name in [course_map] if name),
         *([licences[0].strip()] if licences else []),
-        "\n".join(["```{toctree}", ":hidden:", "", *(lecture.name for lecture in told), "```\n"]),
+        "\n".join(["```{toctree}", ":hidden:", "", *rows, "```\n"]),
     ]
     return "\n\n".join(lines)
 
@@ -296,45 +285,29 @@ def _follower(path: Path, chosen: set[str], source: Path) -> Callable[[str], str
 def _run_sphinx(work: Path, described: dict[str, str], numbers: dict[str, str]) -> None:
     """Build ``work/html`` from ``work/source``; a warning is an error."""
     title = re.match(r"# (.+)", (work / "source" / "index.md").read_text(encoding="utf-8"))
-    settings = SETTINGS | {
-        "project": title[1] if title else "",
-        "html_title": title[1] if title else "",
-        "course_pictures": described,
-        "course_numbers": numbers,
-    }
+    name = title[1] if title else ""
+    told = {"project": name, "html_title": name, "course_pictures": described, "course_numbers": numbers}
     warned = io.StringIO()
     try:
         with patch_docutils(work / "source"), docutils_namespace():
-            Sphinx(
-                srcdir=work / "source",
-                confdir=None,
-                outdir=work / "html",
-                doctreedir=work / "doctrees",
-                buildername="html",
-                confoverrides=settings,
-                status=None,
-                warning=warned,
-                freshenv=True,
-            ).build()
+            folders = [work / "source", None, work / "html", work / "doctrees"]
+            Sphinx(*folders, "html", SETTINGS | told, status=None, warning=warned, freshenv=True).build()
+    except LectureError:
+        raise
     except Exception as error:
-        told = (
-            str(error)
-            if isinstance(error, LectureError)
-            else f"Sphinx failed: {type(error).__name__}: {error}"
-        )
-        raise LectureError(told) from error
-    told = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue())  # without its colours
-    if lines := [_warning(line) for line in told.splitlines() if line.strip()]:
+        raise LectureError(f"Sphinx failed: {type(error).__name__}: {error}") from error
+    warnings = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue()).splitlines()  # without colours
+    if lines := [_warning(line) for line in warnings if line.strip()]:
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         raise LectureError(f"The site is not written. {lines[0]}{more}")
 
 
 def _warning(line: str) -> str:
     """What Sphinx says of a place; myst-nb counts its lines in steps of 10,000 a cell."""
-    found = re.match(r"(?:.*/source/)?([\w.]+)(?::(\d+))?: (?:WARNING|ERROR|CRITICAL): (.+)", line)
-    if not found:
+    place = re.match(r"(?:.*/source/)?([\w.]+)(?::(\d+))?: (?:WARNING|ERROR|CRITICAL): (.+)", line)
+    if not place:
         return line
-    name, number, what = found.groups()
+    name, number, what = place.groups()
     cell = f", cell {int(number) // 10_000}" if number and name.endswith(".ipynb") else ""
     return f"{name}{cell}: {what}"
 
@@ -345,28 +318,18 @@ def _warning(line: str) -> str:
 class _Inspector(HTMLParser):
     """Collects what a page must not have: something from the network, or a figure without words."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: Path) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.page, self.faults = page.stem, []
+        self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        loaded = [given.get(name, "") for name in ("src", "srcset", "poster", "data")]
-        loaded += [given.get("href", "")] if tag == "link" else []
-        for address in loaded:
-            if re.match(r"(https?:)?//", address):
-                self.found.append(f"It would load {address} from the network.")
+        for name in ("src", "srcset", "poster", "data", *(["href"] if tag == "link" else [])):
+            if re.match(r"(https?:)?//", given.get(name, "")):
+                self.faults.append(f"{self.page}: It would load {given[name]} from the network.")
         if tag == "img" and not given.get("alt", "").strip():
-            self.found.append(f"The figure {Path(given.get('src', '')).name} has no alt text.")
-
-
-def _inspect(site: Path) -> list[str]:
-    found = []
-    for page in sorted(site.glob("*.html")):
-        inspector = _Inspector()
-        inspector.feed(page.read_text(encoding="utf-8"))
-        found += [f"{page.stem}: {line}" for line in inspector.found]
-    return found
+            self.faults.append(f"{self.page}: The figure {Path(given.get('src', '')).name} has no alt text.")
 
 
 def _tidy(site: Path) -> None:
