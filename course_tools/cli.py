@@ -5,30 +5,35 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from nbformat import NotebookNode
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from course_tools import notebooks as lectures
-from course_tools import report, sync, versions
-from course_tools import run as execution
-from course_tools import site as website
-from course_tools import slides as decks_of
-from course_tools.run import LectureRun, Outcome
+from course_tools import CourseError
 from course_utils import assets
 from course_utils import doctor as machine
 from course_utils.session import cache_folder, current_profile
+
+# Commands import what they need: `doctor` and `assets` work wherever lectures do, without the packages of the others.
+if TYPE_CHECKING:
+    from course_tools.run import LectureRun, Outcome
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(highlight=False)
 MOST_MOVED = 10  # lines on the terminal; the report has them all
 Lectures = Annotated[list[str] | None, typer.Argument(help="Numbers or names, such as 10; all by default.")]
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 @app.command()
@@ -40,57 +45,58 @@ def run(
     update: Annotated[bool, typer.Option(help="Store the outputs in the lectures (profile ci).")] = False,
 ) -> None:
     """Execute lectures, each in a fresh kernel, and write OUT/report.html."""
+    from course_tools import notebooks, report
+    from course_tools.run import cores, run_all
+
     try:
         stored = "ci" if update and "COURSE_PROFILE" not in os.environ else None
         profile = current_profile(profile or stored)
     except ValueError as error:
-        raise lectures.LectureError(str(error)) from error
+        raise CourseError(str(error)) from error
     if update and profile != "ci":
-        raise lectures.LectureError(
+        raise CourseError(
             f"--update stores outputs of profile ci only, and this is {profile}: add --profile ci."
         )
-    paths, out = lectures.find(names), out.resolve()
-    jobs = min(jobs or (1 if profile == "gpu" else execution.cores()), len(paths))
+    paths, out = notebooks.find(names), out.resolve()
+    jobs = min(jobs or (1 if profile == "gpu" else cores()), len(paths))
     # Stored outputs come from one thread, as in the tests: sums in another order give other last digits.
-    threads = 1 if update else max(1, execution.cores() // jobs)
+    threads = 1 if update else max(1, cores() // jobs)
     with _Display() as display:
-        runs, drift = execution.run_all(paths, out, profile, jobs, threads, display.changed)
+        runs, drift = run_all(paths, out, profile, jobs, threads, display.changed)
     outcomes = [run.outcome for run in runs]
     page = report.write_report(out)
     refused = [line for run in runs for line in _store(run)] if update else []
     console.print(_summary(outcomes))
     for outcome in outcomes:
         if outcome.error:
-            what = f"{outcome.error['name']}: {lectures.shorten(outcome.error['message'])}"
-            console.print(
-                f"{outcome.lecture}, cell {outcome.error['cell']}: {what}", markup=False, soft_wrap=True
-            )
+            what = f"{outcome.error['name']}: {notebooks.shorten(outcome.error['message'])}"
+            _say(f"{outcome.lecture}, cell {outcome.error['cell']}: {what}")
     for line in refused:
-        console.print(line, markup=False, soft_wrap=True)
+        _say(line)
     if drift["compared"]:
-        console.print(
+        _say(
             f"{len(drift['moved'])} of {drift['compared']} figures moved by more than 1 % since the last run."
         )
         for line in drift["moved"][:MOST_MOVED]:
             bound = f"; {words}" if (words := report.bound(line)) else ""
-            console.print(
+            _say(
                 f"  {line['lecture']}, {line['name']}: {report.figure_text(line['before'])} → "
-                f"{report.figure_text(line['value'])} ({report.share(line['change'])}{bound})",
-                markup=False,
-                soft_wrap=True,
+                f"{report.figure_text(line['value'])} ({report.share(line['change'])}{bound})"
             )
-    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+    _say(f"Report: {page}")
     raise typer.Exit(int(bool(refused) or not all(outcome.passed for outcome in outcomes)))
 
 
 def _store(run: LectureRun) -> list[str]:
     """Write an executed lecture back; return why it was not."""
+    from course_tools import notebooks
+
     name = run.path.name
     if not run.outcome.passed:
         return [f"{name}: not stored, it {run.outcome.status}"]
-    if reasons := lectures.refusals(run.notebook):
+    if reasons := notebooks.refusals(run.notebook):
         return [f"{name}: not stored, {reason}" for reason in reasons]
-    lectures.write(lectures.normalise(run.notebook), run.path)
+    notebooks.write(notebooks.normalise(run.notebook), run.path)
     return []
 
 
@@ -127,6 +133,8 @@ class _Display:
 
 
 def _summary(outcomes: list[Outcome]) -> Table:
+    from course_tools import report
+
     table = Table(box=None, pad_edge=False)
     for column in ("Lecture", "Result", "Time", "Peak memory", "Expectations met"):
         table.add_column(column, justify="left" if column in ("Lecture", "Result") else "right", no_wrap=True)
@@ -145,13 +153,14 @@ def _summary(outcomes: list[Outcome]) -> Table:
 @app.command()
 def lab(name: Annotated[str, typer.Argument(metavar="[LECTURE]")] = "00") -> None:
     """Open a lecture in JupyterLab; the welcome lecture by default."""
-    path = lectures.find([name])[0]
+    from course_tools import notebooks
+
+    path = notebooks.find([name])[0]
     # Named as the default page, too: without a browser on this machine the address is all that one sees.
     page = f"--LabApp.default_url=/lab/tree/{path.name}"
     command = [sys.executable, "-m", "jupyterlab", str(path), page]
-    if (
-        getattr(os, "geteuid", lambda: None)() == 0
-    ):  # in a container everybody is root, and Jupyter would refuse
+    # In a container everybody is root, and Jupyter would refuse.
+    if getattr(os, "geteuid", lambda: None)() == 0:
         command.append("--allow-root")
     raise typer.Exit(subprocess.call(command))
 
@@ -162,7 +171,7 @@ def student(
     out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/student"),
 ) -> None:
     """Write the lectures without solutions and outputs, to be handed out."""
-    _write_versions(names, out, versions.student)
+    _write_versions(names, out, "student")
 
 
 @app.command()
@@ -171,7 +180,7 @@ def solutions(
     out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/solutions"),
 ) -> None:
     """Write a notebook of solutions for each lecture: questions, answers and checks, ready to run."""
-    _write_versions(names, out, versions.solutions)
+    _write_versions(names, out, "solutions")
 
 
 @app.command()
@@ -180,14 +189,13 @@ def slides(
     out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/slides"),
 ) -> None:
     """Write slides for each lecture, to be shown without a server or a network; press S for the notes."""
+    from course_tools import notebooks
+    from course_tools.slides import write_slides
+
     out = out.resolve()
-    decks = decks_of.write_slides(lectures.find(names), out)
-    console.print(
-        f"{sum(deck.count for deck in decks)} slides for {len(decks)} "
-        f"{'lecture' if len(decks) == 1 else 'lectures'}: open {out / 'index.html'}",
-        markup=False,
-        soft_wrap=True,
-    )
+    decks = write_slides(notebooks.find(names), out)
+    slide_count = sum(deck.count for deck in decks)
+    _say(f"{slide_count} slides for {_count(len(decks), 'lecture')}: open {out / 'index.html'}")
 
 
 @app.command()
@@ -197,28 +205,42 @@ def site(
     without_solutions: Annotated[bool, typer.Option(help="Leave out solutions and answers.")] = False,
 ) -> None:
     """Write the lectures as pages with a search, to be read without a server, a network or a kernel."""
-    written = website.build(names, out, solutions=not without_solutions)
-    console.print(
-        f"{len(written)} {'lecture' if len(written) == 1 else 'lectures'}: open {out.resolve() / 'index.html'}",
-        markup=False,
-        soft_wrap=True,
-    )
+    from course_tools.site import build
+
+    written = build(names, out, solutions=not without_solutions)
+    _say(f"{_count(len(written), 'lecture')}: open {out.resolve() / 'index.html'}")
 
 
-def _write_versions(names: list[str] | None, out: Path, make: Callable[[NotebookNode], NotebookNode]) -> None:
-    paths, out = lectures.find(names), out.resolve()
-    if out == lectures.notebooks_folder():
-        raise lectures.LectureError(f"{out} holds the lectures themselves; choose another folder for --out.")
-    lectures.refuse_foreign(out, "*.ipynb", ".ipynb_checkpoints")
+def _write_versions(names: list[str] | None, out: Path, kind: str) -> None:
+    from course_tools import notebooks, versions
+
+    paths, out = notebooks.find(names), out.resolve()
+    if out == notebooks.notebooks_folder():
+        raise CourseError(f"{out} holds the lectures themselves; choose another folder for --out.")
+    notebooks.refuse_foreign(out, "*.ipynb", ".ipynb_checkpoints")
     for path in paths:
-        try:
-            lectures.write(make(lectures.read(path)), out / path.name)
-        except lectures.LectureError as error:
-            raise lectures.LectureError(f"{path.name}: {error}") from error
-    console.print(
-        f"{len(paths)} {'notebook' if len(paths) == 1 else 'notebooks'} in {out}",
-        markup=False,
-        soft_wrap=True,
+        with notebooks.named(path):
+            notebooks.write(getattr(versions, kind)(notebooks.read(path)), out / path.name)
+    _say(f"{_count(len(paths), 'notebook')} in {out}")
+
+
+@app.command()
+def new(
+    name: Annotated[
+        str, typer.Argument(metavar="NN_NAME", help="Number and name, such as 09_bert_features.")
+    ],
+    title: Annotated[
+        str, typer.Argument(help='What it is called: "BERT features: what do the layers know?"')
+    ],
+) -> None:
+    """Write the skeleton of a new lecture: notebook, exercises, quiz and their test."""
+    from course_tools.new import write_lecture
+
+    for path in write_lecture(name, title):
+        _say(str(path))
+    _say(
+        f"What is to be written says TODO. Then `course run {name[:2]} --update` stores the outputs; README.md and the map in "
+        "lecture 00 want a line about it, too."
     )
 
 
@@ -232,7 +254,7 @@ app.add_typer(shelf, name="assets")
 def _chosen(names: list[str] | None) -> list[str]:
     known = list(assets.registry())
     if wrong := [name for name in names or [] if name not in known]:
-        raise lectures.LectureError(f"There is no asset {wrong[0]!r}; the course has {', '.join(known)}.")
+        raise assets.AssetError(f"There is no asset {wrong[0]!r}; the course has {', '.join(known)}.")
     return names or known
 
 
@@ -260,17 +282,17 @@ def fetch(
     failed = []
     for name in _chosen(names):
         try:
-            found = assets.copy_to(name, to) if to else assets.resolve(name, profile="laptop")
+            resolved = assets.copy_to(name, to) if to else assets.resolve(name, profile="laptop")
         except assets.AssetError as error:
-            console.print(f"{name}: not fetched ({error.short})", markup=False, soft_wrap=True)
+            _say(f"{name}: not fetched ({error.short})")
             failed.append(str(error))
             continue
-        if not found.real:
+        if not resolved.real:
             failed.append(f"{name}: only the stand-in is here.")
-        console.print(f"{name}: {found.origin}", markup=False)
+        _say(f"{name}: {resolved.origin}")
     # What helps is the same for all: say it once.
     for line in failed[-1:]:
-        console.print(f"{len(failed)} could not be fetched. {line}", markup=False, soft_wrap=True)
+        _say(f"{len(failed)} could not be fetched. {line}")
     raise typer.Exit(int(bool(failed)))
 
 
@@ -280,7 +302,7 @@ def verify(names: Names = None) -> None:
     states = [assets.status(name, profile="laptop") for name in _chosen(names)]
     damaged = [line for state in states for line in state["problems"]]
     for line in damaged:
-        console.print(f"{line}: `course assets remove`, then fetch it again", markup=False, soft_wrap=True)
+        _say(f"{line}: `course assets remove`, then fetch it again")
     if not damaged:
         here = sum(bool(state["origin"]) for state in states)
         console.print(f"{here} of {len(states)} are here, and every file is what it should be.")
@@ -293,7 +315,7 @@ def remove_assets(
 ) -> None:
     """Delete downloaded assets from the cache; what came with the course, a wheel or a mirror stays."""
     for name in _chosen(names):
-        console.print(f"{name}: {assets.size_text(assets.remove(name))} freed", markup=False)
+        _say(f"{name}: {assets.size_text(assets.remove(name))} freed")
 
 
 @app.command(name="sync")
@@ -304,13 +326,15 @@ def sync_command(
     ] = None,
 ) -> None:
     """Rewrite the lectures' synced cells, set-up cells and badges from their one source."""
+    from course_tools import sync
+
     if check and repository:
         raise typer.BadParameter("--check and --repository do not go together.")
     for path in sync.move_repository(repository) if repository else []:
-        console.print(f"{path.name}: address changed", markup=False)
+        _say(f"{path.name}: address changed")
     drifted = sync.sync_all(check=check)
     for line in drifted:
-        console.print(line, markup=False, soft_wrap=True)
+        _say(line)
     if not drifted:
         console.print("Every lecture is in step with the package.")
     raise typer.Exit(int(check and bool(drifted)))
@@ -320,7 +344,7 @@ def sync_command(
 def doctor() -> None:
     """Check this machine, and say what to do about each problem."""
     well = machine.machine_check()
-    console.print(f"Python {sys.executable}\nCache  {cache_folder()}", markup=False, soft_wrap=True)
+    _say(f"Python {sys.executable}\nCache  {cache_folder()}")
     raise typer.Exit(0 if well else 1)
 
 
@@ -328,6 +352,22 @@ def main() -> None:
     """Entry point: errors that a user can mend are said in a sentence, without a traceback."""
     try:
         app()
-    except lectures.LectureError as error:
-        print(f"course: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (CourseError, assets.AssetError) as error:
+        sys.exit(_failed(str(error)))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("course_"):
+            raise
+        sys.exit(
+            _failed(
+                f'{error.name} is not installed: pip install -e ".[lab,site]" in a checkout of the course.'
+            )
+        )
+
+
+def _failed(sentence: str) -> int:
+    print(f"course: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -8,23 +8,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from course_tools.notebooks import write_text
+
 KEPT = "figures.json"
 NOTABLE = 0.01  # a smaller change of a number, as a share of the old one, is not worth a line
 
 
 def figures(lecture: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """A lecture's expectations and recorded figures by name; a name that comes again gets a number."""
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for entry in [*lecture["expectations"], *lecture["figures"]]:
         name, again = entry["name"], 2
-        while name in found:
+        while name in by_name:
             name, again = f"{entry['name']} ({again})", again + 1
-        found[name] = {
+        by_name[name] = {
             key: entry[key]
             for key in ("value", "at_least", "at_most", "equals")
             if entry.get(key) is not None
         }
-    return found
+    return by_name
 
 
 def towards_bound(before: float, entry: Mapping[str, Any]) -> float | None:
@@ -76,6 +78,6 @@ def since_last_run(
         ]
         if lecture["status"] == "passed":
             of_profile[lecture["lecture"]] = {"started": started, "figures": now}
-    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    write_text(json.dumps(kept, indent=1) + "\n", path)
     moved.sort(key=lambda line: -math.inf if line["towards"] is None else line["towards"], reverse=True)
     return {"compared": compared, "moved": moved}

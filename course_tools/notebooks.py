@@ -10,10 +10,15 @@ import copy
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+
+from course_tools import CourseError
+from course_utils.files import replace_file
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -33,8 +38,17 @@ NOTEBOOK_KEYS = ("accelerator", "colab", "course")
 CELL_KEYS = ("cellView", "course", "slideshow", "tags")
 
 
-class LectureError(RuntimeError):
+class LectureError(CourseError):
     """A lecture cannot be found, read or stored."""
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Begin what a :class:`LectureError` says with the lecture's name."""
+    try:
+        yield
+    except LectureError as error:
+        raise LectureError(f"{path.name}: {error}") from error
 
 
 def notebooks_folder() -> Path:
@@ -50,7 +64,8 @@ def notebooks_folder() -> Path:
             return folder.resolve()
     tried = ", ".join(str(folder) for folder in candidates)
     raise LectureError(
-        f"No folder of lectures: tried {tried}. Go to a checkout of the course, or set COURSE_NOTEBOOKS."
+        f"The lectures are not here (looked in {tried}): all but doctor and assets needs a checkout of the course; go there, "
+        "or set COURSE_NOTEBOOKS."
     )
 
 
@@ -119,10 +134,13 @@ def to_text(notebook: NotebookNode) -> str:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Store a notebook; never leaves half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(to_text(notebook), encoding="utf-8", newline="\n")
-    partial.replace(path)
+    write_text(to_text(notebook), path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a file, the same on every system; never leaves half of it."""
+    with replace_file(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:

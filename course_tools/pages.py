@@ -1,10 +1,21 @@
-"""What the site and the slides share: formulas that every browser sets by itself, without a script and without a network."""
+"""What pages are made of: formulas that every browser sets by itself, without a script and without a network, prose, code."""
 
 from __future__ import annotations
 
+import html
 import re
+from typing import TYPE_CHECKING
 
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from pygments import highlight  # type: ignore[import-untyped]
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
+
+from course_tools import notebooks
 from course_tools.notebooks import LectureError
+
+if TYPE_CHECKING:
+    from course_utils.exercises.quiz import Question
 
 # A prime is high already, and a browser would raise it once more.
 PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mi>&#x02032;</mi></msup>")
@@ -33,3 +44,49 @@ def formula(tex: str, *, display: bool) -> str:
         ) from error
     set_ = PRIME.sub(r'<mrow>\1<mo lspace="0" rspace="0">&#x02032;</mo></mrow>', set_)
     return FUNCTION.sub(r'\g<0><mspace width="0.167em"/>', set_)
+
+
+class _Renderer(IPythonRenderer):
+    def inline_math(self, body: str) -> str:
+        return formula(body, display=False)
+
+    def block_math(self, body: str) -> str:
+        return formula(body, display=True)
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        return html.escape(text) if re.match(r"(?:https?:)?//", url) else super().image(text, url, title)
+
+
+def markdown(source: str) -> str:
+    """Markdown as HTML; a picture beside the lectures is brought along, one from the network is only named.
+
+    Raises:
+        LectureError: if a formula cannot be set.
+    """
+    folder = str(notebooks.notebooks_folder())
+    renderer = _Renderer(escape=False, exclude_anchor_links=True, embed_images=True, path=folder)
+    return MarkdownWithMath(renderer=renderer).render(source).strip()
+
+
+def inline(source: str) -> str:
+    """A line of Markdown as HTML, without a paragraph around it."""
+    return re.sub(r"^<p>|</p>$", "", markdown(source))
+
+
+def coloured(source: str) -> str:
+    """Python as HTML, its parts marked for a style sheet."""
+    return highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
+
+
+def questions(lecture: str) -> list[Question]:
+    """The quiz of a lecture, "10".
+
+    Raises:
+        LectureError: if it has none.
+    """
+    from course_utils.exercises import quiz
+
+    try:
+        return quiz.questions(lecture)
+    except ValueError as error:
+        raise LectureError(str(error)) from error

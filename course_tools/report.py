@@ -10,6 +10,8 @@ from typing import Any
 
 import jinja2
 
+from course_tools.notebooks import write_text
+
 TEMPLATE = Path(__file__).with_name("report.html")
 BOUNDS = {"at_least": "at least", "at_most": "at most", "equals": "exactly"}
 
@@ -17,18 +19,18 @@ BOUNDS = {"at_least": "at least", "at_most": "at most", "equals": "exactly"}
 def write_report(out: Path) -> Path:
     """Make ``OUT/report.html`` from ``OUT/run.json`` and the run's scoreboard."""
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    table, figure = scoreboard(out / "scoreboard.json")
+    table, picture = scoreboard(out / "scoreboard.json")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(bound=bound, figure=figure_text, minutes=minutes, memory=memory, share=share)
+    environment.filters.update(bound=bound, value=figure_text, minutes=minutes, memory=memory, share=share)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
         failed=[lecture for lecture in run["lectures"] if lecture["status"] != "passed"],
         expectations=[entry for lecture in run["lectures"] for entry in lecture["expectations"]],
         table=table,
-        scoreboard=figure,
+        scoreboard=picture,
     )
     path = out / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(page, path)
     return path
 
 

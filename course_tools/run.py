@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -24,8 +25,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from course_tools import drift
-from course_tools import notebooks as lectures
+from course_tools import drift, notebooks
 
 QUIET = {
     "HF_HUB_OFFLINE": "1",
@@ -126,7 +126,7 @@ class LectureRun:
 
     def __init__(self, path: Path, out: Path, profile: str, threads: int) -> None:
         self.path, self.out, self.profile, self.threads = path, out, profile, threads
-        self.notebook = lectures.read(path)
+        self.notebook = notebooks.read(path)
         self.code_cells = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
         filled = [cell for cell in self.code_cells if cell.source.strip()]
         self.outcome = Outcome(path.stem, cells=len(filled))
@@ -200,7 +200,7 @@ class LectureRun:
         self._demand_exceptions()
         self._read_records(report)
         outcome.status = "stopped" if self.stopped else "failed" if outcome.error else "passed"
-        lectures.write(self.notebook, self.out / "lectures" / self.path.name)
+        notebooks.write(self.notebook, self.out / "lectures" / self.path.name)
         changed(outcome)
         return outcome
 
@@ -213,14 +213,14 @@ class LectureRun:
         """End the kernel now; :meth:`run` then returns."""
         self.stopped = True
         for process in self._processes():
-            with _gone_is_fine():
+            with contextlib.suppress(psutil.Error):  # it may end while one looks at it
                 process.kill()
 
     def _processes(self) -> list[psutil.Process]:
         pid = getattr(getattr(self.manager, "provisioner", None), "pid", None)
         if not pid:
             return []
-        with _gone_is_fine():
+        with contextlib.suppress(psutil.Error):
             kernel = psutil.Process(pid)
             return [kernel, *kernel.children(recursive=True)]
         return []
@@ -229,7 +229,7 @@ class LectureRun:
         while not finished.wait(SAMPLING):
             used = 0
             for process in self._processes():
-                with _gone_is_fine():
+                with contextlib.suppress(psutil.Error):  # it may end while one looks at it
                     used += process.memory_info().rss
             self.outcome.peak_bytes = max(self.outcome.peak_bytes, used)
 
@@ -268,16 +268,6 @@ class LectureRun:
                 )
 
 
-class _gone_is_fine:
-    """Processes end while one looks at them."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, *_: object) -> bool:
-        return kind is not None and issubclass(kind, psutil.Error)
-
-
 def cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -308,7 +298,7 @@ def run_all(
                 run.stop()
             raise
     rows = {(row["method"], row["real"]): row for run in runs for row in run.scores()}
-    (out / "scoreboard.json").write_text(json.dumps(list(rows.values()), indent=1) + "\n", encoding="utf-8")
+    notebooks.write_text(json.dumps(list(rows.values()), indent=1) + "\n", out / "scoreboard.json")
     summary: dict[str, Any] = {
         "profile": profile,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
@@ -319,5 +309,5 @@ def run_all(
         "lectures": [asdict(run.outcome) for run in runs],
     }
     summary["drift"] = drift.since_last_run(out, profile, summary["started"], summary["lectures"])
-    (out / "run.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    notebooks.write_text(json.dumps(summary, indent=1) + "\n", out / "run.json")
     return runs, summary["drift"]

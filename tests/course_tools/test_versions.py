@@ -6,8 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_tools import notebooks as lectures
-from course_tools import versions
+from course_tools import notebooks, versions
 from course_utils import start
 from course_utils.exercises import CheckFailed
 
@@ -16,7 +15,7 @@ LECTURES = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.i
 
 @pytest.fixture(params=LECTURES, ids=lambda path: path.stem)
 def lecture(request):
-    return lectures.read(request.param)
+    return notebooks.read(request.param)
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def tagged(notebook, tag):
 
 def test_nothing_is_given_away(lecture):
     handed_out = versions.student(lecture)
-    text = lectures.to_text(handed_out)
+    text = notebooks.to_text(handed_out)
     assert tagged(lecture, "solution") and not tagged(handed_out, "solution")
     assert [cell.source for cell in tagged(handed_out, "exercise")] == [
         cell.source for cell in tagged(lecture, "exercise")
@@ -59,9 +58,9 @@ def test_the_rest_is_as_it_was(lecture):
 
 @pytest.mark.parametrize("make", [versions.student, versions.solutions])
 def test_twice_gives_the_same_bytes_and_the_lecture_stays(make, lecture):
-    before = lectures.to_text(lecture)
-    once = lectures.to_text(make(lecture))
-    assert once == lectures.to_text(make(lecture)) and lectures.to_text(lecture) == before
+    before = notebooks.to_text(lecture)
+    once = notebooks.to_text(make(lecture))
+    assert once == notebooks.to_text(make(lecture)) and notebooks.to_text(lecture) == before
     nbformat.validate(nbformat.reads(once, as_version=4))
 
 
@@ -83,17 +82,17 @@ def test_solutions_pass_their_checks_and_stubs_say_kindly_that_they_are_stubs(le
 
 def test_what_cannot_be_handed_out_is_refused(lecture):
     tagged(lecture, "exercise")[0].source = "def done():\n    return 1"
-    with pytest.raises(lectures.LectureError, match="no stub"):
+    with pytest.raises(notebooks.LectureError, match="no stub"):
         versions.student(lecture)
     lecture.cells[0].source = "no title"
-    with pytest.raises(lectures.LectureError, match="number and its title"):
+    with pytest.raises(notebooks.LectureError, match="number and its title"):
         versions.solutions(lecture)
 
 
 def test_a_lecture_without_solutions_and_a_solution_without_its_check():
     title = nbformat.v4.new_markdown_cell("# 11 · A title")
-    with pytest.raises(lectures.LectureError, match="no cell with the tag"):
+    with pytest.raises(notebooks.LectureError, match="no cell with the tag"):
         versions.solutions(nbformat.v4.new_notebook(cells=[title]))
     lost = nbformat.v4.new_code_cell("a = 1", metadata={"tags": ["solution"]})
-    with pytest.raises(lectures.LectureError, match="between its question and its check"):
+    with pytest.raises(notebooks.LectureError, match="between its question and its check"):
         versions.solutions(nbformat.v4.new_notebook(cells=[title, lost]))

@@ -1,0 +1,68 @@
+"""The skeleton of a new lecture: everything that the course's form asks for is there, and says TODO where it is to be written."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from string import Template
+
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from course_tools import CourseError, notebooks, sync
+
+SKELETON = Path(__file__).with_name("skeleton")
+FILES = {
+    "exercises.txt": "course_utils/exercises/lecture_{}.py",
+    "quiz.txt": "course_utils/exercises/quiz/{}.md",
+    "test.txt": "tests/course_utils/test_exercises_{}.py",
+}
+
+
+def write_lecture(name: str, title: str) -> list[Path]:
+    """Write notebook, exercises, quiz and test of a lecture; returns their paths.
+
+    Args:
+        name: its number and name, "09_bert_features".
+        title: its title, and a question after a colon if it has one.
+
+    Raises:
+        CourseError: if the name or the title cannot be one, or something of this lecture is there already.
+    """
+    if not re.fullmatch(r"\d\d_[a-z][a-z0-9_]*", name):
+        raise CourseError(
+            f"{name!r} is no name for a lecture: two digits, then small letters, as in 09_bert_features."
+        )
+    if not title.strip() or re.search(r"[\n·#]", title):
+        raise CourseError(
+            f'{title!r} is no title: write one line, without its number, as in "BERT: what is inside?".'
+        )
+    folder, number = notebooks.notebooks_folder(), name[:2]
+    root = sync.project_root(folder)
+    path = folder / f"{name}.ipynb"
+    targets = {skeleton: root / target.format(number) for skeleton, target in FILES.items()}
+    for present in [*folder.glob(f"{number}_*.ipynb"), *targets.values()]:
+        if present.exists():
+            raise CourseError(f"There is a lecture {number} already ({present.name}); nothing is written.")
+    repository = sync.repository(root)
+    badges = sync.badges(path.name, repository)
+
+    def filled(skeleton: str) -> str:
+        text = (SKELETON / skeleton).read_text(encoding="utf-8")
+        return Template(text).substitute(number=number, title=title.strip(), badges=badges)
+
+    cells = []
+    for cell in re.split(r"(?m)^%% ", filled("lecture.txt"))[1:]:
+        head, _, source = cell.partition("\n")
+        kind, _, metadata = head.partition(" ")
+        if kind == "setup":
+            cells.append(new_code_cell(sync.setup_source(repository), metadata=sync.SETUP_METADATA))
+        else:
+            new_cell = new_markdown_cell if kind == "markdown" else new_code_cell
+            cells.append(new_cell(source.strip("\n"), metadata=json.loads(metadata or "{}")))
+    for place, cell in enumerate(cells):
+        cell.id = f"{number}-{place}"
+    notebooks.write(notebooks.normalise(new_notebook(cells=cells)), path)
+    for skeleton, target in targets.items():
+        notebooks.write_text(filled(skeleton), target)
+    return [path, *targets.values()]
