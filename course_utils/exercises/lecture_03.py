@@ -169,7 +169,8 @@ _DIVIDED = "No sum here is larger than 20, so look at what you divide by."
 check_lstm_step = exercise(
     "lstm_step: the new h and c, the same as torch.nn.LSTMCell's",
     _lstm, inputs=("x", "h", "c", "W", "U", "b"), cases=_STEPS, judged=(1, 0), describe=lambda x, h, *rest: f"With d = {len(x)} and n = {len(h)}",
-    edges=[((*_STEPS[0][:5], np.full(12, 800.0)), "at b = 800 np.exp(z) is more than float64 can hold, and inf / inf is nan. Write σ(z) as 1 / (1 + np.exp(-z)).")],
+    edges=[((*_STEPS[0][:5], np.array([first] * 9 + [800.0] * 3)), "at b = 800 np.exp(z) is more than float64 can hold, and inf / inf is nan. Write σ(z) as 1 / (1 + np.exp(-z)).")
+           for first in (0.0, 800.0)],
     only_read="which it should only read: whoever called it may still need the old one. Write c = f * c + i * g, not c *= f.",
     mistakes=[(lambda *step: _lstm(*step)[::-1], "the first thing that you return is the new c. The order is (h, c).")],
     parts=(
@@ -221,8 +222,7 @@ def _advise_large(value: Any, logits: np.ndarray, temperature: float) -> str:
     return f"{start}{large} Divide by T first, then take the largest away: z = logits / T, and np.exp(z - z.max()). The probabilities stay the same."
 
 
-_ONE = "Divide by their sum, so that they add up to 1."
-_ONCE = "Divide the logits by T once, at the start, and take the softmax of that."
+_ONE, _ONCE = "Divide by their sum, so that they add up to 1.", "Divide the logits by T once, at the start, and take the softmax of that."
 _LOGITS, _MORE = np.array([2.0, 1.0, 0.5, -1.0]), np.random.default_rng(0).normal(size=6) * 2
 
 check_with_temperature = exercise(
