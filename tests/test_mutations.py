@@ -417,6 +417,12 @@ MUTATIONS = {
         "backward(task.share * sums[0] / sums[1])",
         "test_training.py::test_pieces_of_a_batch_give_the_step_of_the_whole",
     ),
+    "a batch without the rare class that counts for more": (
+        "training/loop.py",
+        "if self.mean_weight is None:",
+        "if True:",
+        "test_ulmfit.py::test_a_batch_counts_by_its_texts_and_not_by_their_weights",
+    ),
     "another run's labels resumed": (
         "training/loop.py",
         'told = {\n        task.name or "data": [task.train.digest(), ',

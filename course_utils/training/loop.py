@@ -45,6 +45,13 @@ class Task:
     name: str = ""
     class_weights: Tensor | None = None
     share: float = 1.0  # of the loss
+    mean_weight: float | None = None  # of a label; with it, a batch counts by its examples (see `fit`)
+
+    def batch_weight(self, labels: Tensor) -> Tensor:
+        """What the loss of a batch is divided by: the sum of its labels' weights, or their number times the mean weight."""
+        if self.mean_weight is None:
+            return total_weight(labels, self.class_weights)
+        return self.mean_weight * total_weight(labels)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -111,9 +118,9 @@ def train_epoch(
     totals = {task.name: torch.zeros(2, device=accelerator.device) for task, _ in steps[0]}
     for step, rate in zip(steps, rates, strict=True):
         for task, indices in step:
+            labels = task.train.labels[indices].to(accelerator.device)
+            weight = task.batch_weight(labels).clamp(min=1e-9)
             mine = indices[accelerator.process_index :: accelerator.num_processes]
-            labels = task.train.labels[mine].to(accelerator.device)
-            weight = accelerator.reduce(total_weight(labels, task.class_weights)).clamp(min=1e-9)
             pieces = [mine[i::accumulate] for i in range(accumulate)]
             for piece in filter(None, pieces):
                 inputs, labels = task.train.batch(piece, accelerator.device)
@@ -210,7 +217,7 @@ def predict(model: nn.Module, examples: Examples, batch_size: int = 256, **argum
 def fit(
     model: nn.Module, train: Examples | Sequence[Task], validation: Examples | None = None, *, epochs: int,
     learning_rate: float = 1e-3, groups: Sequence[dict[str, Any]] | None = None, schedule: Schedule = constant,
-    batch_size: int = 32, by_length: bool = True, accumulate: int = 1, class_weights: Tensor | None = None,
+    batch_size: int = 32, by_length: bool = True, accumulate: int = 1, class_weights: Tensor | None = None, per_example: bool = False,
     clip: float = 1.0, decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999), seed: int = 0,
     score: Callable[[nn.Module], float] | None = None, before_epoch: Callable[[int], object] = lambda epoch: None,
     checkpoint: str | Path | None = None, precision: str | None = None,
@@ -227,6 +234,8 @@ def fit(
         by_length: as in :func:`epoch_batches`.
         accumulate: pieces that a batch is read in, where memory is short.
         class_weights: one weight per class, shape (classes,); by default all count the same.
+        per_example: divide the loss of a batch by its number of examples, not by their weights. With few labels it matters: a
+            batch that happens to hold none of the rare class must not count for more.
         clip: largest norm of the gradient.
         decay, betas: AdamW's.
         seed: fixes the order of the batches and the dropout of each epoch.
@@ -253,7 +262,10 @@ def fit(
     for place, task in enumerate(tasks):
         if task.class_weights is not None:
             weights = torch.as_tensor(task.class_weights).float().to(accelerator.device)
-            tasks[place] = replace(task, class_weights=weights)
+            tasks[place] = task = replace(task, class_weights=weights)
+        if per_example and task.class_weights is not None:
+            asked = task.train.labels[task.train.labels != IGNORED].to(accelerator.device)
+            tasks[place] = replace(task, mean_weight=float(task.class_weights[asked].mean()))
         check_task(model, tasks[place], accelerator.device)
     if accelerator.num_processes > 1:  # all begin from the same weights
         for parameter in trained.values():
@@ -268,7 +280,7 @@ def fit(
     history, best = History(), dict[str, Tensor]()
     file = Path(checkpoint, "checkpoint.safetensors") if checkpoint else None
     run = file and describe(model, trained, tasks, optimizer, shares, epochs=epochs, batch_size=batch_size,
-                            by_length=by_length, clip=clip, seed=seed, betas=betas)  # fmt: skip
+                            by_length=by_length, per_example=per_example, clip=clip, seed=seed, betas=betas)  # fmt: skip
     if file and run and file.exists():
         history, best = load_checkpoint(file, run, trained, optimizer)
     bar = tqdm(total=epochs, initial=len(history.train_loss), desc="epochs", delay=2, leave=False,

@@ -66,7 +66,7 @@ def fine_tune(model, texts, labels, *, rate=2e-2, factor=2.6, gradual=True, **ho
     }
     if "class_weights" not in how:
         settings["class_weights"] = balanced_weights(labels)
-    return training.fit(model, data, by_length=False, **settings | how)
+    return training.fit(model, data, by_length=False, per_example=True, **settings | how)
 
 
 def weights(model):
@@ -321,6 +321,28 @@ def test_class_weights_count_in_stage_3():
         fine_tune(model, texts, labels, epochs=4, class_weights=some)
         data = Examples({"input_ids": texts, "attention_mask": [[1] * len(text) for text in texts]}, labels)
         assert training.predict(model, data)[:, kind].mean() > 0.7
+
+
+def test_a_batch_counts_by_its_texts_and_not_by_their_weights(monkeypatch):
+    """One batch of all texts and two batches of one class each have the same gradient, added up."""
+    texts, labels = [[0, 2], [0, 3, 3, 3]], torch.tensor([0, 1])
+    gradients = []
+
+    def keep(optimizer, *rest):
+        gradients[-1].append(
+            torch.cat([p.grad.flatten() for g in optimizer.param_groups for p in g["params"]])
+        )
+        optimizer.zero_grad()
+
+    monkeypatch.setattr(loop, "take_step", keep)
+    start = TextClassifier(language_model(dropout=0.0))
+    start.head[2].p = 0.0
+    for size in (2, 1):
+        gradients.append([])
+        weights = torch.tensor([0.6, 3.0])
+        fine_tune(start, texts, labels, epochs=1, batch_size=size, gradual=False, class_weights=weights)
+    (whole,), parts = gradients
+    assert len(parts) == 2 and torch.allclose(whole, (parts[0] + parts[1]) / 2, atol=1e-6)
 
 
 def test_what_cannot_be_learned_from_is_refused():
