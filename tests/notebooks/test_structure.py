@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course_tools import notebooks as lectures
+from course_tools import notebooks
 from course_tools import sync
 from course_utils.exercises import SOLUTION
 
@@ -33,12 +33,12 @@ MACHINE_PATH = re.compile(r"(?:/(?:home|root|tmp|Users|work|opt|usr|var)/|\b[A-Z
 def problems(path: Path, repository: str = REPOSITORY) -> list[str]:
     """Everything that is wrong with a lecture, a line each."""
     text = path.read_text(encoding="utf-8")
-    notebook = lectures.read(path)
+    notebook = notebooks.read(path)
     cells = list(enumerate(notebook.cells, start=1))
     found = []
     if len(text.encode()) > LARGEST_FILE:
         found.append(f"the file has {len(text.encode()):,} bytes, more than {LARGEST_FILE:,}")
-    if text != lectures.to_text(lectures.normalise(notebook)):
+    if text != notebooks.to_text(notebooks.normalise(notebook)):
         found.append("the file is not in its stored form: run `course run --update`")
     for check in (stored, opening, ending, code, figures, exercises, hints, ignored, links):
         found += check(cells, path)
@@ -76,7 +76,7 @@ def stored(cells, path) -> list[str]:
             shown += [value for mime, value in data.items() if mime.startswith("text/")]
             for place in MACHINE_PATH.finditer("\n".join(map(str, shown))):
                 found.append(f"cell {number}: shows a path of this machine, {place[0]}...")
-    spec = lectures.read(path).metadata.get("kernelspec", {}).get("name")
+    spec = notebooks.read(path).metadata.get("kernelspec", {}).get("name")
     if spec != "python3":
         found.append(f"the kernel is {spec}, not python3")
     if not code_cells:
@@ -236,7 +236,7 @@ def ignored(cells, path) -> list[str]:
             continue
         kinds = {mime for output in cell.outputs for mime in output.get("data", {})}
         visual = any(kind.startswith("image/") for kind in kinds) or any(
-            output.get("data", {}).get("text/plain") == lectures.WIDGET_FALLBACK for output in cell.outputs
+            output.get("data", {}).get("text/plain") == notebooks.WIDGET_FALLBACK for output in cell.outputs
         )
         guarded = any(
             re.search(r"\bexpect\(|machine_check\(", near.source) for _, near in code_cells[place : place + 3]
@@ -282,8 +282,8 @@ def test_lectures_are_numbered_once():
 def test_the_map_in_the_welcome_lecture_marks_the_lectures_that_are_here():
     (line,) = [
         line
-        for cell in lectures.read(lectures.find(["00"])[0]).cells
+        for cell in notebooks.read(notebooks.find(["00"])[0]).cells
         for line in cell.source.splitlines()
         if line.startswith("here = ")
     ]
-    assert ast.literal_eval(line.removeprefix("here = ")) == [path.name[:2] for path in lectures.find()]
+    assert ast.literal_eval(line.removeprefix("here = ")) == [path.name[:2] for path in notebooks.find()]

@@ -6,7 +6,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_structure import problems
 
-from course_tools import notebooks as lectures
+from course_tools import notebooks
 from course_tools import sync
 
 REPOSITORY = "owner/name"
@@ -55,11 +55,11 @@ def lecture():
         cell["id"] = f"cell-{number}"
     for count, cell in enumerate([cell for cell in cells if cell.cell_type == "code"], start=1):
         cell.execution_count = count
-    return lectures.normalise(new_notebook(cells=cells))
+    return notebooks.normalise(new_notebook(cells=cells))
 
 
 def found(notebook, folder, name="01_small.ipynb"):
-    lectures.write(notebook, folder / name)
+    notebooks.write(notebook, folder / name)
     return problems(folder / name, REPOSITORY)
 
 
