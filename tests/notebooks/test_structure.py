@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from course_tools import notebooks
-from course_tools import sync
+from course_tools import notebooks, sync
 from course_utils.exercises import SOLUTION
 
 ROOT = Path(__file__).parents[2]

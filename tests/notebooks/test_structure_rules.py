@@ -6,8 +6,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from test_structure import problems
 
-from course_tools import notebooks
-from course_tools import sync
+from course_tools import notebooks, sync
 
 REPOSITORY = "owner/name"
 ALT = "A histogram of message lengths, with a long tail"
