@@ -9,6 +9,7 @@ from exercise_contract import ExerciseContract
 
 from course_utils.exercises import lecture_05
 from course_utils.models import ulmfit
+from course_utils.training import schedules
 
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
 
@@ -255,7 +256,7 @@ def changed(function, change):
 EXERCISES = {
     lecture_05.check_slanted_triangular: (
         [
-            triangle, triangle_by_interpolation, triangle_by_minimum, ulmfit.slanted_triangular,
+            triangle, triangle_by_interpolation, triangle_by_minimum, schedules.slanted_triangular,
             lambda *given: np.float32(triangle(*given)), lambda *given: Fraction(triangle(*given)), lambda *given: np.array(triangle(*given)),
             lambda *given: torch.tensor(triangle(*given)), lambda *given: torch.tensor(triangle(*given), requires_grad=True),
         ],
