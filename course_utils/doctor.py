@@ -1,7 +1,5 @@
 """Is this machine ready for the course, and if not, what to do: ``course doctor`` and the welcome lecture's check."""
 
-from __future__ import annotations
-
 import http.client
 import importlib.metadata
 import os

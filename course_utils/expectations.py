@@ -1,7 +1,5 @@
 """Bounds on what a lecture claims, checked on every run and kept for the run's report."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """Independent pieces of work side by side, such as a training run for each seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

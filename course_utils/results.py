@@ -4,8 +4,6 @@ Every method adds its row there, so that lectures can be compared. The rows live
 ``scoreboard.json`` in the course's cache folder.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """The sources of an asset on the network, each kind with a function that fetches files into a folder."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

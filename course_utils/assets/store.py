@@ -13,8 +13,6 @@ Environment: ``COURSE_MIRROR``, ``COURSE_CACHE``, ``COURSE_TIMEOUT`` (seconds wi
 20), and ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` as huggingface_hub knows them.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Running text to train on: English Wikipedia, a sentence a line."""
 
-from __future__ import annotations
-
 import bz2
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The SMS Spam Collection: messages with labels, splits and marked duplicates."""
 
-from __future__ import annotations
-
 import csv
 import html
 import re

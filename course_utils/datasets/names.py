@@ -1,7 +1,5 @@
 """WNUT-17: posts in which every name is marked with its type."""
 
-from __future__ import annotations
-
 from itertools import chain
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the data sets share: how their files are read, and what a frame says of its source."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Words and their relations: analogies, ratings by people, senses, and published vectors."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

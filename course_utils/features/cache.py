@@ -1,7 +1,5 @@
 """Encoded vectors, kept on disk: what was computed once is read back."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sqlite3

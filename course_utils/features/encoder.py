@@ -3,8 +3,6 @@
 An encoder that does not learn gives a message the same vector in every epoch. So encode once, train heads on the vectors.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Iterator, Sequence

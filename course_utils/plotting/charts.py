@@ -1,7 +1,5 @@
 """Charts of any numbers: lines, bars, cells, dots with intervals, points with names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

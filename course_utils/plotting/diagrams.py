@@ -1,7 +1,5 @@
 """Drawn figures: one unit is one inch and text has fixed sizes, so that it fits its box whatever the style says."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any

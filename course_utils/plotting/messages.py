@@ -1,7 +1,5 @@
 """What a filter is given, and what it makes of it: classes, lengths, padding, errors, thresholds."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any

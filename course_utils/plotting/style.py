@@ -1,7 +1,5 @@
 """The style that all figures share: colours and what says the same in grey, the title, the note on stand-in data."""
 
-from __future__ import annotations
-
 import base64
 import io
 import textwrap

@@ -1,7 +1,5 @@
 """Batches of texts of different lengths: little padding, and a mask over it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Names in sentences: from the tags of tokens to spans."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 Span = tuple[int, int, str]  # the first token, the one after the last, the kind of name

@@ -7,8 +7,6 @@ system*, arXiv:1609.08144, section 4.1; Devlin et al. (2019), *BERT*, arXiv:1810
 For pairs by their counts: Sennrich et al. (2016), *Neural machine translation of rare words with subword units*, section 3.2.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Mapping

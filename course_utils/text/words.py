@@ -1,7 +1,5 @@
 """From text to numbers: sentences, words, and a vocabulary."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence

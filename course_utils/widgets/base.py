@@ -1,7 +1,5 @@
 """What all widgets share: how they are shown, what they say in words, when they answer."""
 
-from __future__ import annotations
-
 import asyncio
 import html
 from collections.abc import Callable, Mapping

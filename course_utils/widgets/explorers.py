@@ -1,7 +1,5 @@
 """Asking a model: words for their neighbours, texts for their pieces, blanks, attention; and training on."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A filter at hand: its threshold as a slider, and messages of one's own."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Sequence
 from typing import Any
