@@ -2,7 +2,6 @@
 
 import http.client
 import importlib.metadata
-import os
 import platform
 import re
 import shutil
@@ -88,18 +87,15 @@ def _packages() -> list[Check]:
     requirements, tested = _requirements(), constraints()
     wrong, install, differing = [], [], []
     for requirement in requirements:
-        name = requirement.name
+        name, needed = requirement.name, requirement.specifier
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{name} is missing")
-            install.append(f'"{name}{requirement.specifier}"')
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{name} {version} (needs {requirement.specifier})")
-            install.append(f'"{name}{requirement.specifier}"')
-        pinned = tested.get(canonicalize_name(name))
-        if pinned and Version(version).public != pinned:
+            version = ""
+        if not version or not needed.contains(version, prereleases=True):
+            wrong.append(f"{name} {version} (needs {needed})" if version else f"{name} is missing")
+            install.append(f'"{name}{needed}"')
+        elif (pinned := tested.get(canonicalize_name(name))) and Version(version).public != pinned:
             differing.append(f"{name} {version} (tested {pinned})")
     if wrong:
         return [Check("Packages", "problem", "; ".join(wrong), f"pip install {' '.join(install)}")]
@@ -116,9 +112,8 @@ def _processor() -> Check:
     import torch
 
     if has_accelerator():
-        accelerator = torch.accelerator.current_accelerator()
-        name = device_name(torch.device(accelerator)) if accelerator else "accelerator"
-        return Check("Processor", "ok", name)
+        device = torch.accelerator.current_accelerator()
+        return Check("Processor", "ok", device_name(device) if device else "accelerator")
     if current_profile() == "gpu":
         advice = "on Colab: Runtime, Change runtime type, GPU; elsewhere use profile laptop"
         return Check("Processor", "problem", "profile gpu, and no accelerator", advice)
@@ -126,17 +121,13 @@ def _processor() -> Check:
 
 
 def _memory() -> Check:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    except (AttributeError, ValueError, OSError):  # Windows
-        try:
-            import psutil
-        except ImportError:
-            return Check("Memory", "note", "cannot be read on this system")
-        size = psutil.virtual_memory().total / 2**30
+    import psutil  # comes with accelerate
+
+    size = psutil.virtual_memory().total / 2**30
     if size < ENOUGH_MEMORY:
-        advice = "close other programs, and run one lecture at a time"
-        return Check("Memory", "note", f"{size:.0f} GiB", advice)
+        return Check(
+            "Memory", "note", f"{size:.0f} GiB", "close other programs, and run one lecture at a time"
+        )
     return Check("Memory", "ok", f"{size:.0f} GiB")
 
 
