@@ -51,8 +51,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Resolved:
-    """Where an asset was found. ``origin`` is ``mirror``, ``cache``, ``course``, ``wheel``, ``download`` or
-    ``stand-in``."""
+    """Where an asset was found: ``origin`` is mirror, cache, course, wheel, download or stand-in."""
 
     name: str
     folder: Path
@@ -297,9 +296,8 @@ def _advice(asset: Asset, profile: str, failures: list[Failure]) -> str:
         steps.append("allow downloads: COURSE_PROFILE=laptop (or gpu)")
     elif asset.sources:
         steps.append("check the connection and run again")
-        steps.append(
-            f"where the cache is the trouble, set COURSE_CACHE to a folder with {size_text(asset.bytes)} free"
-        )
+        room = f"{size_text(asset.bytes)} free"
+        steps.append(f"where the cache is the trouble, set COURSE_CACHE to a folder with {room}")
     names = ", ".join(file.name for file in asset.files)
     mirror = f"put {names} (from {asset.home}) into FOLDER/{asset.name} and set COURSE_MIRROR=FOLDER"
     steps.append(mirror + (" in profile laptop or gpu" if profile == "ci" else ""))

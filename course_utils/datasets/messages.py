@@ -18,9 +18,7 @@ LABELS = {"ham": 0, "spam": 1}
 NEAR = 0.8  # Jaccard similarity of character 5-grams from which two messages count as near duplicates
 
 # A text typed on Windows and declared as Latin-1 shows the bytes 0x80-0x9f as control characters; five have no meaning.
-_WINDOWS = {
-    code: text for code in range(0x80, 0xA0) if (text := bytes([code]).decode("cp1252", errors="ignore"))
-}
+_WINDOWS = {code: text for code in range(0x80, 0xA0) if (text := bytes([code]).decode("cp1252", "ignore"))}
 # Only entities that end in a semicolon: "&pound50" or "R&Regards" are left as they were typed.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 

@@ -57,12 +57,13 @@ def _read_tagged(path: Path) -> list[tuple[list[str], list[str]]]:
         if line.strip():
             token, _, tag = line.partition("\t")
             tag = tag.strip()
+            place = f"{path}, line {number}"
             if not token.strip() or tag not in _TAGS:
                 raise ValueError(
-                    f"{path}, line {number}: expected a token, a tab and O, B-TYPE or I-TYPE, found {line[:40]!r}."
+                    f"{place}: expected token, tab and O, B-TYPE or I-TYPE, found {line[:40]!r}."
                 )
             if tag[0] == "I" and (not tags or tags[-1][1:] != tag[1:]):
-                raise ValueError(f"{path}, line {number}: {tag} continues no name.")
+                raise ValueError(f"{place}: {tag} continues no name.")
             tokens.append(token)
             tags.append(tag)
         elif tokens:

@@ -180,9 +180,7 @@ def _check(encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"There is no precision {precision!r}; choose fp32 or bf16.")
     if not 3 <= max_length <= positions:
-        raise ValueError(
-            f"max_length is {max_length}; {encoder.name} has positions for 3 to {positions} tokens."
-        )
+        raise ValueError(f"max_length is {max_length}; {encoder.name} reads from 3 to {positions} tokens.")
     if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
         known = f"0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}"
         raise ValueError(f"layers {tuple(layers)}: name one or more of {known}.")

@@ -30,9 +30,8 @@ def is_chinese(character: str) -> bool:
 
 def is_punctuation(character: str) -> bool:
     """Unicode's punctuation, and what looks like it on an English keyboard: $, + and ^ are symbols to Unicode."""
-    return unicodedata.category(character)[0] == "P" or (
-        character.isascii() and not character.isalnum() and character > " "
-    )
+    symbol = character.isascii() and not character.isalnum() and character > " "
+    return symbol or unicodedata.category(character)[0] == "P"
 
 
 def basic_tokens(text: str, lowercase: bool = True) -> list[str]:

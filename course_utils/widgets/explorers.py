@@ -1,6 +1,6 @@
 """Asking a model: words for their neighbours, texts for their pieces, blanks, attention; and training on."""
 
-import html
+import html  # noqa: I001
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,29 +14,18 @@ from course_utils import plotting
 from course_utils.session import show_progress
 from course_utils.text import WordVectors
 from course_utils.widgets.base import (
-    LONGEST,
-    ask_panel,
-    at_rest,
-    follow_panel,
-    note,
-    put_picture,
-    show_widget,
-    too_long,
-    trouble,
-    wide,
-)
+    LONGEST, ask_panel, at_rest, follow_panel, note, put_picture, show_widget, too_long, trouble, wide,
+)  # fmt: skip
+
+Look = Callable[[str], tuple[Sequence[str], np.ndarray]]
 
 
 def first_contact() -> None:
     """A first widget: type a sentence, see it as words, letters and numbers."""
     start = "Words in, numbers out."
-    show_widget(first_contact_panel(start), f"Run this cell in a notebook to type here. {describe(start)}")
-
-
-def first_contact_panel(text: str = "") -> ipw.VBox:
-    """The widget of :func:`first_contact`: it answers while you type."""
-    entry = ipw.Text(value=text, description="sentence", placeholder="Type a sentence", layout=wide())
-    return follow_panel(entry, lambda text: note(html.escape(describe(text))))
+    entry = ipw.Text(value=start, description="sentence", placeholder="Type a sentence", layout=wide())
+    panel = follow_panel(entry, lambda text: note(html.escape(describe(text))))
+    show_widget(panel, f"Run this cell in a notebook to type here. {describe(start)}")
 
 
 def describe(text: str) -> str:
@@ -82,9 +71,8 @@ def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had
 def blank_explorer(fill: Callable[[str], Sequence[Sequence[tuple[str, float]]]], text: str) -> None:
     """Fill in the blanks of a text: ``fill`` gives the likeliest pieces, with probabilities, for each [MASK]."""
     panel = ask_panel({"text": text}, lambda asked: note(blanks_markup(fill(asked))), "Fill in")
-    show_widget(
-        panel, "Run this cell in a notebook to type a text with [MASK] and see what the model puts there."
-    )
+    otherwise = "Run this cell in a notebook to type a text with [MASK] and see what the model puts there."
+    show_widget(panel, otherwise)
 
 
 def blanks_markup(guesses: Sequence[Sequence[tuple[str, float]]]) -> str:
@@ -104,14 +92,9 @@ def pieces_explorer(tokenizer: Tokenizer, text: str) -> None:
         plotting.pieces_picture(rows, f"{pieces_summary(tokenizer, text)}: piece, id, characters"),
         f"Boxes in a row for the text {text!r}, each with a piece, its id and the characters covered: {pieces}.",
     )
-    start = f"Run this cell in a notebook to type a text of your own. So far: {pieces}"
-    show_widget(pieces_panel(tokenizer, text), start)
-
-
-def pieces_panel(tokenizer: Tokenizer, text: str = "") -> ipw.VBox:
-    """The widget of :func:`pieces_explorer`: it answers while you type."""
     entry = ipw.Textarea(value=text, description="text", placeholder="Type a text", rows=2, layout=wide())
-    return follow_panel(entry, lambda text: pieces_markup(tokenizer, text))
+    panel = follow_panel(entry, lambda text: pieces_markup(tokenizer, text))
+    show_widget(panel, f"Run this cell in a notebook to type a text of your own. So far: {pieces}")
 
 
 def pieces_summary(tokenizer: Tokenizer, text: str) -> str:
@@ -142,9 +125,7 @@ def pieces_markup(tokenizer: Tokenizer, text: str) -> str:
     return note(f"{pieces_summary(tokenizer, text)}; piece, id, characters from–to") + "".join(boxes)
 
 
-def attention_explorer(
-    look: Callable[[str], tuple[Sequence[str], np.ndarray]], sentence: str, *, layer: int = 1, head: int = 1
-) -> None:
+def attention_explorer(look: Look, sentence: str, *, layer: int = 1, head: int = 1) -> None:
     """Sliders for layer and head, and a sentence of one's own: who looks at whom.
 
     Args:
@@ -165,9 +146,7 @@ def strongest_looks(tokens: Sequence[str], weights: np.ndarray, count: int = 3) 
     return ", ".join(f"{tokens[i]} looks at {tokens[j]}" for _, i, j in pairs) or "no words"
 
 
-def attention_panel(
-    look: Callable[[str], tuple[Sequence[str], np.ndarray]], sentence: str, *, layer: int = 1, head: int = 1
-) -> ipw.VBox:
+def attention_panel(look: Look, sentence: str, *, layer: int = 1, head: int = 1) -> ipw.VBox:
     """The widget of :func:`attention_explorer`: sentence, two sliders, a line of text and a picture."""
     tokens, maps = look(sentence)
     entry = ipw.Text(value=sentence, description="sentence", continuous_update=False, layout=wide())
@@ -212,21 +191,16 @@ def attention_panel(
 
 
 def training_explorer(train: Callable[[int], Any], look: Callable[[], str]) -> None:
-    """A slider and a button: train for some more epochs, then see once more what ``look()`` says.
+    """A slider and a button: train for some more epochs, then see once more what ``look()`` says, the newest on top.
 
     Args:
         train: is given the number of epochs.
         look: what has been learned so far, in words.
     """
-    now = look()
-    show_widget(training_panel(train, look), f"Run this cell in a notebook to train on. So far: {now}")
-
-
-def training_panel(train: Callable[[int], Any], look: Callable[[], str]) -> ipw.VBox:
-    """The widget of :func:`training_explorer`: what was learned before stays on show, the newest on top."""
     slider = ipw.IntSlider(value=1, min=1, max=10, description="epochs")
     press = ipw.Button(description="Train on", button_style="primary")
-    lines = [f"before: {html.escape(look())}"]
+    now = look()
+    lines = [f"before: {html.escape(now)}"]
     shown = ipw.HTML(note(lines[0]))
     total = 0
 
@@ -244,7 +218,8 @@ def training_panel(train: Callable[[int], Any], look: Callable[[], str]) -> ipw.
             press.disabled = False
 
     press.on_click(go)
-    return ipw.VBox([slider, press, shown])
+    panel = ipw.VBox([slider, press, shown])
+    show_widget(panel, f"Run this cell in a notebook to train on. So far: {now}")
 
 
 def live_curve(title: str, xlabel: str, ylabel: str) -> Callable[[float], None]:

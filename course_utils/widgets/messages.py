@@ -45,9 +45,7 @@ def threshold_panel(labels: Any, scores: Any, threshold: float = 0.5, *, real: b
     if truth.shape != values.shape or truth.ndim != 1 or not len(truth):
         raise ValueError(f"One label for each score, please: labels {truth.shape}, scores {values.shape}.")
     if not set(np.unique(truth)) <= {0, 1} or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(
-            "Labels must be 0 or 1, and scores probabilities between 0 and 1 (after softmax or exp)."
-        )
+        raise ValueError("Labels must be 0 or 1, scores probabilities from 0 to 1 (after softmax or exp).")
     style = {"description": "threshold", "continuous_update": False, "layout": wide(480)}
     slider = ipw.FloatSlider(value=threshold, min=0, max=1, step=0.01, **style)
     text = ipw.HTML(threshold_text(truth, values, threshold))
@@ -76,12 +74,9 @@ def threshold_text(labels: np.ndarray, scores: np.ndarray, threshold: float) -> 
 
 
 def message_box(
-    predict: Callable[[str], float],
-    examples: Sequence[str] = EXAMPLES,
-    *,
-    threshold: float = 0.5,
-    real: bool = True,
-) -> None:
+    predict: Callable[[str], float], examples: Sequence[str] = EXAMPLES, *,
+    threshold: float = 0.5, real: bool = True,
+) -> None:  # fmt: skip
     """Type a message and read what the model makes of it.
 
     Shows the verdicts on ``examples`` first, for readers whose page runs no widgets.

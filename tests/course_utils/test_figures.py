@@ -110,7 +110,7 @@ def test_learning_curves_are_named_and_the_lowest_validation_loss_is_marked(vali
     for line, name in ((first, "training"), (second, "validation")):
         assert names[name].xy == (3, line.get_ydata()[-1]) and names[name].get_color() == line.get_color()
     assert (names["validation"].xyann[1] > 0) == (validation[-1] > train[-1])
-    assert names[" lowest"].xy[0] == best + 1
+    assert names[" lowest"].get_position()[0] == best + 1
 
 
 def test_confusion_gives_shares_of_each_row_and_names_both_errors():
