@@ -1,13 +1,12 @@
 """The asset store: a name goes in, a folder of verified files comes out.
 
-A name is looked up in this order: the folder that ``COURSE_MIRROR`` names (``<mirror>/<name>/<file>``), the course cache, the
-course's own data, an installed wheel, a download, and last the stand-in that comes with the course. Profile ``ci`` looks at
-data, wheel and stand-in only, even where ``COURSE_MIRROR`` is set, so that its results do not depend on what a machine
-happens to hold.
+A name is looked up in this order: the folder that ``COURSE_MIRROR`` names (``<mirror>/<name>/<file>``), the course cache,
+the course's own data, an installed wheel, a download, and last the stand-in. Profile ``ci`` looks at data, wheel and
+stand-in only, so that its results do not depend on what a machine happens to hold.
 
-Every real file is compared with the SHA-256 in ``registry.toml``, wherever it was found. A download is made in a folder of
-its own, verified there, and moved into the cache by a rename; whatever interrupts it, the cache holds whole files or none.
-Nothing is unpickled, and no name from inside an archive is ever used as a path.
+Every real file is compared with its SHA-256 in ``registry.toml``. A download is verified in a folder of its own, then
+moved into the cache by a rename; whatever interrupts it, the cache holds whole files or none. Nothing is unpickled, and no
+name from inside an archive is ever used as a path.
 
 Environment: ``COURSE_MIRROR``, ``COURSE_CACHE``, ``COURSE_TIMEOUT`` (seconds without an answer before a source is given up,
 20), and ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` as huggingface_hub knows them.
@@ -74,8 +73,9 @@ class Resolved:
         if file is None and len(self.files) == 1:
             file = self.files[0]
         if file not in self.files:
-            names = ", ".join(self.files)
-            raise ValueError(f"{self.name} ({self.origin}) has {names}, but no file {file!r}.")
+            raise ValueError(
+                f"{self.name} ({self.origin}) has {', '.join(self.files)}, but no file {file!r}."
+            )
         return self.folder / file
 
 
@@ -110,10 +110,8 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
         raise AssetError(_advice(asset, profile, failures), _reasons(failures))
     if download:
         _gave_up.add(here)
-        print(
-            f"{asset.name}: a stand-in written for this course is used, the real files could not be had "
-            f"({_reasons(failures)})."
-        )
+        used = f"{asset.name}: a stand-in written for this course is used"
+        print(f"{used}, the real files could not be had ({_reasons(failures)}).")
     return stand_in
 
 

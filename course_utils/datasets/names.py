@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from course_utils.assets import resolve
-from course_utils.datasets.reading import SEED, read_lines, sourced
+from course_utils.datasets.messages import SEED, read_lines, sourced
 
 NAME_TYPES = ("person", "location", "corporation", "product", "creative-work", "group")
 _TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in NAME_TYPES)}

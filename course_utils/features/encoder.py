@@ -187,10 +187,8 @@ def _check(encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int
     if "pooler" in ways and not {-1, depth} & set(layers):
         raise ValueError("BERT's pooler reads the last layer: name -1 among the layers, or pool another way.")
     if any(module.training for module in encoder.model.modules()):
-        raise ValueError(
-            "The encoder is in training mode: dropout would make another vector of the same text at every call. "
-            "Call encoder.model.eval() first."
-        )
+        why = "dropout would make another vector of the same text at every call"
+        raise ValueError(f"The encoder is in training mode: {why}. Call encoder.model.eval() first.")
 
 
 def standardise(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:

@@ -44,8 +44,7 @@ def intervals(frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, 
     Args:
         frame: columns ``name`` (or ``method``), ``mean``, ``low``, ``high``; optionally ``scores`` (a list, one a seed)
             and ``kind`` ("baseline", "frozen" or "fine-tuned").
-        metric: what was measured, for the axis.
-        title: by default who leads.
+        metric, title: what was measured, for the axis; and the finding, by default who leads.
         real: whether the numbers come from real data; ``frame.attrs["real"]`` counts too.
     """
     rows = frame.rename(columns={"method": "name"}).sort_values("mean", ascending=False, ignore_index=True)
@@ -120,12 +119,7 @@ def heatmap(
 ) -> Figure:
     """A matrix as coloured cells: white at 0, red above, blue below; with ``numbers``, each cell says its value.
 
-    Args:
-        frame: the matrix, with names for rows and columns.
-        title: what to see in it.
-        label: what the colours measure.
-        numbers: write the values into the cells.
-        limit: the value of the strongest colour, beyond which it does not change; 0 for the largest that there is.
+    ``label`` says what the colours measure; beyond ``limit`` they do not change (0: the largest value that there is).
     """
     values = frame.to_numpy(dtype=float)
     limit = limit or float(np.nanmax(np.abs(values))) or 1.0
@@ -214,10 +208,7 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
 
 
 def label_points(ax: Axes, x: Any, y: Any, texts: Sequence[str]) -> None:
-    """Write a label beside each point, so that it covers no other label and no point.
-
-    Call it last, with the limits set: it fixes the layout.
-    """
+    """Write a label beside each point that covers no other one. Call it last, with the limits set: it fixes the layout."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()

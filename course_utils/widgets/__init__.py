@@ -6,16 +6,15 @@ or the same in words. What a widget says goes into its own :class:`ipywidgets.HT
 
 from course_utils.widgets.base import PAUSE, ask_panel, note, show_widget, trouble  # noqa: I001
 from course_utils.widgets.explorers import (
-    analogy_explorer, attention_explorer, attention_panel, blank_explorer, blanks_markup, describe, first_contact,
+    analogy_explorer, attention_explorer, blank_explorer, blanks_markup, describe, first_contact,
     live_curve, neighbours_explorer, pieces_explorer, pieces_markup, training_explorer,
 )  # fmt: skip
 from course_utils.widgets.messages import (
-    EXAMPLES, message_box, message_panel, threshold_explorer, threshold_panel, threshold_text,
+    EXAMPLES, message_box, message_panel, threshold_explorer, threshold_text,
 )  # fmt: skip
 
 __all__ = [
-    "EXAMPLES", "PAUSE", "analogy_explorer", "ask_panel", "attention_explorer", "attention_panel", "blank_explorer",
+    "EXAMPLES", "PAUSE", "analogy_explorer", "ask_panel", "attention_explorer", "blank_explorer",
     "blanks_markup", "describe", "first_contact", "live_curve", "message_box", "message_panel", "neighbours_explorer",
-    "note", "pieces_explorer", "pieces_markup", "show_widget", "threshold_explorer", "threshold_panel",
-    "threshold_text", "training_explorer", "trouble",
+    "note", "pieces_explorer", "pieces_markup", "show_widget", "threshold_explorer", "threshold_text", "training_explorer", "trouble",
 ]  # fmt: skip

@@ -47,22 +47,19 @@ def _ranking(scored: Sequence[tuple[str, float]]) -> str:
 
 def neighbours_explorer(vectors: WordVectors, word: str = "river", count: int = 8) -> None:
     """Type a word, see its nearest neighbours."""
-
-    def answer(asked: str) -> str:
-        return note(_ranking(vectors.neighbours(asked.lower(), count)))
-
-    panel = ask_panel({"word": word}, answer, "Neighbours")
+    panel = ask_panel(
+        {"word": word}, lambda asked: note(_ranking(vectors.neighbours(asked.lower(), count))), "Neighbours"
+    )
     near = ", ".join(name for name, _ in vectors.neighbours(word, count))
     show_widget(panel, f"Run this cell in a notebook to type a word. Nearest to {word}: {near}.")
 
 
 def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had", "has", "was")) -> None:
     """Type three words, see which fourth ones complete "a is to b as c is to"."""
-
-    def answer(a: str, b: str, c: str) -> str:
-        return note(_ranking(vectors.analogy(a.lower(), b.lower(), c.lower())))
-
-    panel = ask_panel(dict(zip(("a", "is to b", "as c"), example, strict=True)), answer, "is to …?")
+    fields = dict(zip(("a", "is to b", "as c"), example, strict=True))
+    panel = ask_panel(
+        fields, lambda *words: note(_ranking(vectors.analogy(*map(str.lower, words)))), "is to …?"
+    )
     best, (a, b, c) = vectors.analogy(*example, count=1)[0][0], example
     best = f"{a} is to {b} as {c} is to: {best}."
     show_widget(panel, f"Run this cell in a notebook to type three words. {best}")
@@ -133,21 +130,6 @@ def attention_explorer(look: Look, sentence: str, *, layer: int = 1, head: int =
         sentence: what is read at first.
         layer, head: where the sliders start, from 1.
     """
-    panel = attention_panel(look, sentence, layer=layer, head=head)
-    tokens, maps = look(sentence)
-    now = f"Layer {layer}, head {head}: {strongest_looks(tokens, maps[layer - 1, head - 1])}."
-    show_widget(panel, f"Run this cell in a notebook to choose layer, head and sentence. {now}")
-
-
-def strongest_looks(tokens: Sequence[str], weights: np.ndarray, count: int = 3) -> str:
-    """The largest weights of a head (n, n) in words, special tokens left out."""
-    words = [i for i, token in enumerate(tokens) if not (token.startswith("[") and token.endswith("]"))]
-    pairs = sorted((-weights[i, j], i, j) for i in words for j in words)[:count]
-    return ", ".join(f"{tokens[i]} looks at {tokens[j]}" for _, i, j in pairs) or "no words"
-
-
-def attention_panel(look: Look, sentence: str, *, layer: int = 1, head: int = 1) -> ipw.VBox:
-    """The widget of :func:`attention_explorer`: sentence, two sliders, a line of text and a picture."""
     tokens, maps = look(sentence)
     entry = ipw.Text(value=sentence, description="sentence", continuous_update=False, layout=wide())
     layers = ipw.IntSlider(value=layer, min=1, max=len(maps), description="layer", continuous_update=False)
@@ -187,7 +169,16 @@ def attention_panel(look: Look, sentence: str, *, layer: int = 1, head: int = 1)
     for control in (entry, layers, heads):
         control.observe(follow, names="value")
     redraw()
-    return ipw.VBox([entry, layers, heads, text, picture])
+    now = f"Layer {layer}, head {head}: {strongest_looks(tokens, maps[layer - 1, head - 1])}."
+    panel = ipw.VBox([entry, layers, heads, text, picture])
+    show_widget(panel, f"Run this cell in a notebook to choose layer, head and sentence. {now}")
+
+
+def strongest_looks(tokens: Sequence[str], weights: np.ndarray, count: int = 3) -> str:
+    """The largest weights of a head (n, n) in words, special tokens left out."""
+    words = [i for i, token in enumerate(tokens) if not (token.startswith("[") and token.endswith("]"))]
+    pairs = sorted((-weights[i, j], i, j) for i in words for j in words)[:count]
+    return ", ".join(f"{tokens[i]} looks at {tokens[j]}" for _, i, j in pairs) or "no words"
 
 
 def training_explorer(train: Callable[[int], Any], look: Callable[[], str]) -> None:

@@ -25,8 +25,9 @@ def displayed(monkeypatch):
     return sent
 
 
-def test_the_threshold_slider_redraws_text_and_picture():
-    slider, text, picture = widgets.threshold_panel(LABELS, SCORES).children
+def test_the_threshold_slider_redraws_text_and_picture(panels):
+    widgets.threshold_explorer(LABELS, SCORES)
+    slider, text, picture = panels[0].children
     assert isinstance(slider, ipw.FloatSlider) and slider.description == "threshold"
     assert "1 of 3 ham wrongly blocked" in re.sub(r"\s+", " ", plain(text.value))
     assert picture.layout.display == "none"  # the figure above shows this threshold
@@ -55,29 +56,32 @@ def drawn(monkeypatch):
     return thresholds
 
 
-def test_the_picture_shows_the_threshold_of_the_slider(drawn):
-    slider, *_ = widgets.threshold_panel(LABELS, SCORES).children
+def test_the_picture_shows_the_threshold_of_the_slider(drawn, panels):
+    widgets.threshold_explorer(LABELS, SCORES)
+    slider, *_ = panels[0].children
     slider.value = 0.8
-    assert drawn == [0.8]
+    assert drawn == [0.5, 0.8]
 
 
-def test_a_key_held_down_draws_one_figure_and_words_and_figure_agree(drawn):
-    slider, text, picture = widgets.threshold_panel(LABELS, SCORES).children
+def test_a_key_held_down_draws_one_figure_and_words_and_figure_agree(drawn, panels):
+    widgets.threshold_explorer(LABELS, SCORES)
+    slider, text, picture = panels[0].children
 
     async def hold():
         for step in range(1, 21):
             slider.value = 0.5 + step / 100
             await asyncio.sleep(0)
-        assert drawn == [] and "0.50" in text.value and picture.layout.display == "none"
+        assert drawn == [0.5] and "0.50" in text.value and picture.layout.display == "none"
         await asyncio.sleep(5 * widgets.PAUSE)
 
     asyncio.run(hold())
-    assert drawn == [0.7] and "0.70" in text.value and picture.layout.display == "block"
+    assert drawn == [0.5, 0.7] and "0.70" in text.value and picture.layout.display == "block"
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
-def test_the_ends_of_the_slider_are_answered_in_words(threshold):
-    slider, text, _ = widgets.threshold_panel(LABELS, SCORES).children
+def test_the_ends_of_the_slider_are_answered_in_words(panels, threshold):
+    widgets.threshold_explorer(LABELS, SCORES)
+    slider, text, _ = panels[0].children
     slider.value = threshold
     assert ("undefined (nothing is blocked)" in text.value) == (threshold == 1.0)
     assert "nan" not in text.value
@@ -93,7 +97,7 @@ def test_labels_without_spam_are_answered_in_words():
 )
 def test_data_that_do_not_fit_are_refused(labels, scores):
     with pytest.raises(ValueError):
-        widgets.threshold_panel(labels, scores)
+        widgets.threshold_explorer(labels, scores)
 
 
 def test_the_threshold_figure_comes_before_the_widget(displayed):
@@ -291,13 +295,14 @@ def test_errors_are_told_in_full(error, said):
     assert said in widgets.trouble(error)
 
 
-def test_a_sentence_that_cannot_be_read_leaves_no_old_picture():
+def test_a_sentence_that_cannot_be_read_leaves_no_old_picture(panels):
     def look(sentence):
         if "boom" in sentence:
             raise RuntimeError("no memory")
         return looked_at(sentence)
 
-    entry, _, _, text, picture = widgets.attention_panel(look, "dogs bark").children
+    widgets.attention_explorer(look, "dogs bark")
+    entry, _, _, text, picture = panels[0].children
     entry.value = "boom"
     assert "RuntimeError: no memory" in text.value and not bytes(picture.value)
     entry.value = "x" * 5000
@@ -379,8 +384,9 @@ def looked_at(sentence):
     return tokens, maps
 
 
-def test_the_attention_explorer_follows_sliders_and_sentence():
-    entry, layer, head, text, picture = widgets.attention_panel(looked_at, "dogs bark").children
+def test_the_attention_explorer_follows_sliders_and_sentence(panels):
+    widgets.attention_explorer(looked_at, "dogs bark")
+    entry, layer, head, text, picture = panels[0].children
     assert (layer.max, head.max) == (2, 3) and "dogs looks at dogs" in plain(text.value)
     first = bytes(picture.value)
     layer.value, head.value = 2, 2
@@ -396,14 +402,15 @@ def test_the_attention_explorer_follows_sliders_and_sentence():
     assert "bark looks at dogs" in plain(text.value) and bytes(picture.value).startswith(b"\x89PNG")
 
 
-def test_a_sentence_is_read_once_whatever_the_sliders_do():
+def test_a_sentence_is_read_once_whatever_the_sliders_do(panels):
     read = []
 
     def look(sentence):
         read.append(sentence)
         return looked_at(sentence)
 
-    _, layer, head, *_ = widgets.attention_panel(look, "dogs bark").children
+    widgets.attention_explorer(look, "dogs bark")
+    _, layer, head, *_ = panels[0].children
     layer.value, head.value = 2, 3
     assert read == ["dogs bark"]
 
