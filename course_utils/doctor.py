@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil  # comes with accelerate
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -121,8 +122,6 @@ def _processor() -> Check:
 
 
 def _memory() -> Check:
-    import psutil  # comes with accelerate
-
     size = psutil.virtual_memory().total / 2**30
     if size < ENOUGH_MEMORY:
         return Check(

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
+from filelock import FileLock
+
 from course_utils.assets import sources
 from course_utils.assets.catalogue import Asset, registry, size_text
 from course_utils.files import replace_file
@@ -141,8 +143,6 @@ def remove(name: str | Asset) -> int:
     folder = cache_folder() / "assets" / asset.name
     if not folder.is_dir():
         return 0
-    from filelock import FileLock
-
     with FileLock(folder.with_name(f".{asset.name}.lock"), timeout=LOCK_SECONDS):
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         shutil.rmtree(folder)
@@ -221,9 +221,8 @@ def _wheel_folder(wheel: Mapping[str, str]) -> Path | None:
         spec = importlib.util.find_spec(wheel["module"])
     except (ImportError, ValueError):
         return None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations))) / wheel["folder"]
+    places = spec.submodule_search_locations if spec else None
+    return Path(next(iter(places))) / wheel["folder"] if places else None
 
 
 def _stand_in(asset: Asset) -> Resolved | None:
@@ -239,8 +238,6 @@ def _download(asset: Asset, failures: list[Failure]) -> Resolved | None:
     """Fetch what the cache lacks, from the first source that has it, one process at a time."""
     if not asset.sources:
         return None
-    from filelock import FileLock
-
     root = cache_folder() / "assets"
     folder, partial = root / asset.name, root / ".partial" / asset.name
     try:

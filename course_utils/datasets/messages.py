@@ -135,14 +135,9 @@ def _swallowed(lines: list[str]) -> np.ndarray:
 
 
 def mark_duplicates(raw: pd.Series, text: pd.Series) -> np.ndarray:
-    """Mark rows that repeat an earlier one.
+    """Which of the n messages repeat an earlier one: ``"exact"``, ``"near"`` or ``""`` (see :func:`load_sms`), shape (n,).
 
-    Args:
-        raw: (n,) the messages as they stand in the file.
-        text: (n,) the same, repaired.
-
-    Returns:
-        (n,) array of ``"exact"``, ``"near"`` and ``""``, as described in :func:`load_sms`.
+    ``raw`` and ``text``, both (n,), are the messages as they stand in the file, and repaired.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 

@@ -96,9 +96,6 @@ def encode(
     Texts of like length share a batch, equal ones are encoded once, and vectors are kept on disk: texts that were encoded
     before with the same weights and settings are read back. A run that was interrupted goes on where it stopped.
 
-    On a CPU, ``torch.get_num_threads()`` batches are computed side by side, each on one thread. That wastes less time
-    than several threads sharing the small matrices of one batch.
-
     Args:
         texts: n strings.
         encoder: what :func:`load_encoder` returns.

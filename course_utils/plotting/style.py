@@ -33,11 +33,7 @@ def png(figure: Figure) -> bytes:
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display a figure with its text alternative, and close it.
-
-    Args:
-        figure: any Matplotlib figure.
-        alt: what somebody who cannot see the figure should know: what is drawn, and what it shows.
+    """Display a figure and close it; ``alt`` says what is drawn and what it shows, to somebody who cannot see it.
 
     Raises:
         ValueError: if ``alt`` is shorter than 20 characters.

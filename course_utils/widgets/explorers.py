@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from tokenizers import Tokenizer
 
 from course_utils import plotting
@@ -137,33 +138,30 @@ def attention_explorer(look: Look, sentence: str, *, layer: int = 1, head: int =
     text, picture = ipw.HTML(), ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
     known = {sentence: (tokens, maps)}  # a sentence is read once, whatever the sliders do
 
-    def redraw(_: Any = None) -> None:
-        asked = " ".join(entry.value.split())
+    def answer(asked: str) -> tuple[str, Figure | None]:
         if not asked:
-            put_picture(picture, None)
-            text.value = note("There is nothing to look at yet: type a sentence.")
-            return
-        try:
-            if refusal := too_long(asked):
-                raise ValueError(refusal)
-            if asked not in known:
-                read = look(asked)
-                known.clear()
-                known[asked] = read
-        except Exception as error:
-            put_picture(picture, None)
-            text.value = trouble(error)
-            return
+            return note("There is nothing to look at yet: type a sentence."), None
+        if refusal := too_long(asked):
+            return note(refusal, good=False), None
+        if asked not in known:
+            read = look(asked)
+            known.clear()
+            known[asked] = read
         tokens, maps = known[asked]
         if len(tokens) > 40:
-            put_picture(picture, None)
-            text.value = note(f"{len(tokens)} tokens are too many for a picture: 40 at most, please.")
-            return
+            return note(f"{len(tokens)} tokens are too many for a picture: 40 at most, please."), None
         weights = maps[layers.value - 1, heads.value - 1]
         frame = pd.DataFrame(weights, index=tokens, columns=tokens)
         title = f"Layer {layers.value}, head {heads.value}: who looks (rows) at whom (columns)"
-        put_picture(picture, plotting.heatmap(frame, title, "weight", numbers=False, limit=1))
-        text.value = note(f"Strongest between words: {html.escape(strongest_looks(tokens, weights))}.")
+        words = note(f"Strongest between words: {html.escape(strongest_looks(tokens, weights))}.")
+        return words, plotting.heatmap(frame, title, "weight", numbers=False, limit=1)
+
+    def redraw(_: Any = None) -> None:
+        try:
+            text.value, figure = answer(" ".join(entry.value.split()))
+        except Exception as error:
+            text.value, figure = trouble(error), None
+        put_picture(picture, figure)
 
     follow = at_rest(redraw)
     for control in (entry, layers, heads):
@@ -182,12 +180,7 @@ def strongest_looks(tokens: Sequence[str], weights: np.ndarray, count: int = 3) 
 
 
 def training_explorer(train: Callable[[int], Any], look: Callable[[], str]) -> None:
-    """A slider and a button: train for some more epochs, then see once more what ``look()`` says, the newest on top.
-
-    Args:
-        train: is given the number of epochs.
-        look: what has been learned so far, in words.
-    """
+    """A slider and a button: ``train`` so many more epochs, then ``look()`` what has been learned; the newest on top."""
     slider = ipw.IntSlider(value=1, min=1, max=10, description="epochs")
     press = ipw.Button(description="Train on", button_style="primary")
     now = look()
@@ -209,21 +202,20 @@ def training_explorer(train: Callable[[int], Any], look: Callable[[], str]) -> N
             press.disabled = False
 
     press.on_click(go)
-    panel = ipw.VBox([slider, press, shown])
-    show_widget(panel, f"Run this cell in a notebook to train on. So far: {now}")
+    show_widget(ipw.VBox([slider, press, shown]), f"Run this cell in a notebook to train on. So far: {now}")
 
 
 def live_curve(title: str, xlabel: str, ylabel: str) -> Callable[[float], None]:
     """A curve that grows with every value it is given; in profile ``ci``, where nobody watches, nothing is shown."""
     values: list[float] = []
+    if not show_progress():
+        return values.append
     picture = ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
-    if show_progress():
-        show_widget(picture, "Run this cell in a notebook to watch the curve grow.")
+    show_widget(picture, "Run this cell in a notebook to watch the curve grow.")
 
     def add(value: float) -> None:
         values.append(float(value))
-        if show_progress():
-            frame = pd.DataFrame({ylabel: values}, index=range(1, len(values) + 1))
-            put_picture(picture, plotting.lines(frame, title, xlabel, ylabel))
+        frame = pd.DataFrame({ylabel: values}, index=range(1, len(values) + 1))
+        put_picture(picture, plotting.lines(frame, title, xlabel, ylabel))
 
     return add

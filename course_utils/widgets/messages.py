@@ -94,18 +94,12 @@ def message_panel(predict: Callable[[str], float], *, threshold: float = 0.5) ->
     button = ipw.Button(description="Ham or spam?", button_style="primary")
     answer, printed = ipw.HTML(), ipw.Output()
 
-    def ask(_: Any) -> None:
-        printed.outputs = ()
-        text = " ".join(entry.value.split())
+    def reply(text: str) -> str:
         if not text:
-            answer.value = note("There is nothing to read yet: type a message first.")
-            return
+            return note("There is nothing to read yet: type a message first.")
         if len(text) > LONGEST:
             long = f"That is long for a text message: {len(text):,} characters."
-            answer.value = note(
-                f"{long} Please keep it under {LONGEST:,}; the model has only seen short ones."
-            )
-            return
+            return note(f"{long} Please keep it under {LONGEST:,}; the model has only seen short ones.")
         try:
             with printed:
                 probability = float(predict(text))
@@ -113,13 +107,16 @@ def message_panel(predict: Callable[[str], float], *, threshold: float = 0.5) ->
                 raise ValueError(f"{probability} is no probability")
         except Exception as error:
             words = f"The model could not answer ({html.escape(f'{type(error).__name__}: {error}')})."
-            answer.value = note(f"{words} Run the cells above again, then this one.", good=False)
-            return
+            return note(f"{words} Run the cells above again, then this one.", good=False)
         verdict = "spam" if probability >= threshold else "ham"
-        answer.value = note(
+        return note(
             f"<b>{verdict}</b>: spam probability {probability:.3f}, threshold {threshold:.2f}<br>"
             f"<i>{html.escape(text[:120])}{'…' if len(text) > 120 else ''}</i>"
         )
+
+    def ask(_: Any) -> None:
+        printed.outputs = ()
+        answer.value = reply(" ".join(entry.value.split()))
 
     button.on_click(ask)
     forget(answer, entry)
