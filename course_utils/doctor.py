@@ -1,20 +1,18 @@
 """Is this machine ready for the course, and if not, what to do: ``course doctor`` and the welcome lecture's check."""
 
-import http.client
 import importlib.metadata
 import platform
 import re
 import shutil
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil  # comes with accelerate
+import requests  # comes with pooch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -149,10 +147,8 @@ def _cache() -> Check:
 def _answers(address: str) -> bool:
     """Whether a server can be reached, by a proxy if there is one; what it answers does not matter."""
     try:
-        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError, http.client.HTTPException):
+        requests.head(address, timeout=PATIENCE)
+    except (OSError, ValueError):  # what requests raises is one of the two
         return False
     return True
 

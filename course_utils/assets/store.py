@@ -85,8 +85,7 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
     """Find an asset, downloading it where the profile allows that, and verify every file.
 
     Where the real files cannot be had and a stand-in exists, one line says what failed and that the stand-in is used; in
-    profile ``ci``, where the stand-in is the plan, nothing is printed. After such a line, downloads of this asset are not
-    tried again in this process.
+    profile ``ci``, where the stand-in is the plan, nothing is printed. After such a line, this process does not try again.
 
     Args:
         name: a name from the registry, or an :class:`Asset` of your own.

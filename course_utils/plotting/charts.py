@@ -25,8 +25,7 @@ def learning_curves(history: Any, *, real: bool = True) -> Figure:
         style: Style = {"textcoords": "offset points", "va": "center", "color": colour}
         ax.annotate(name, (epochs[-1], values[-1]), (11, shift), **style)
     ax.axvline(best + 1, color=GREY, linestyle=":", zorder=0)
-    star: Style = {"color": COLOURS["spam"], "markersize": 16, "markeredgecolor": "white", "zorder": 3}
-    ax.plot(best + 1, validation[best], "*", **star)
+    ax.plot(best + 1, validation[best], "*", color=COLOURS["spam"], markersize=16, mec="white", zorder=3)
     ax.text(best + 1, 0.98, " lowest", transform=ax.get_xaxis_transform(), va="top", color=COLOURS["spam"])
     low, high = min(train.min(), validation.min()), max(train.max(), validation.max())
     ax.set(xlabel="epoch", ylabel="loss (mean over examples)", xlim=(0.7, len(epochs) * 1.17 + 0.3))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:  # half a second, which models and features do without
     import pandas as pd
@@ -81,8 +82,7 @@ class WordVectors:
     def analogy(self, a: str, b: str, c: str, count: int = 5) -> list[tuple[str, float]]:
         """What is to ``c`` as ``b`` is to ``a``: the neighbours of b - a + c, the three words themselves left out.
 
-        All three are brought to length 1 first (3CosAdd: Mikolov et al. 2013, arXiv:1301.3781; the name is Levy and
-        Goldberg's, 2014).
+        All three are brought to length 1 first (3CosAdd: Mikolov et al. 2013, arXiv:1301.3781).
         """
         self[a], self[b], self[c]
         one, two, three = (self.unit[self.index[word]] for word in (a, b, c))
@@ -110,9 +110,7 @@ def score_analogies(vectors: WordVectors, questions: pd.DataFrame) -> pd.DataFra
 
 
 @torch.inference_mode()
-def _nearest_is_right(
-    unit: torch.Tensor, ids: torch.Tensor, rows: int = 1024, columns: int = 1024
-) -> torch.Tensor:
+def _nearest_is_right(unit: Tensor, ids: Tensor, rows: int = 1024, columns: int = 1024) -> Tensor:
     """Whether the fourth word beats all others; (questions, 4) -> (questions,), in tiles that stay in the processor's cache."""
     right = []
     for part in ids.split(rows):
