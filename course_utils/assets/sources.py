@@ -54,9 +54,9 @@ def _from_hub(source: Mapping[str, Any], name: str, kind: str, sha256: str, fold
 
 
 def _fetch_hub_table(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
-    """Write a table's rows as ``label TAB text`` lines, without the line end that the hub's builder kept in the text.
+    """Write a table's rows as ``label TAB text`` lines; a line end that the hub kept in the text is taken off.
 
-    The result must have the size and the SHA-256 of the original file: that settles rows, labels and every character.
+    The result must have the original file's size and SHA-256: that settles rows, labels and every character.
     """
     import pyarrow.parquet
 

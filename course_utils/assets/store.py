@@ -1,12 +1,12 @@
 """The asset store: a name goes in, a folder of verified files comes out.
 
-A name is looked up in this order: the folder that ``COURSE_MIRROR`` names (``<mirror>/<name>/<file>``), the course cache,
-the course's own data, an installed wheel, a download, and last the stand-in. Profile ``ci`` looks at data, wheel and
-stand-in only, so that its results do not depend on what a machine happens to hold.
+A name is looked up in this order: the folder that ``COURSE_MIRROR`` names (``<mirror>/<name>/<file>``), the
+course cache, the course's own data, an installed wheel, a download, and last the stand-in. Profile ``ci`` looks
+at data, wheel and stand-in only, so that its results do not depend on what a machine happens to hold.
 
-Every real file is compared with its SHA-256 in ``registry.toml``. A download is verified in a folder of its own, then
-moved into the cache by a rename; whatever interrupts it, the cache holds whole files or none. Nothing is unpickled, and no
-name from inside an archive is ever used as a path.
+Every real file is compared with its SHA-256 in ``registry.toml``. A download is verified in a folder of its own,
+then moved into the cache by a rename: whatever interrupts it, the cache holds whole files or none. Nothing is
+unpickled, and no name from inside an archive is ever used as a path.
 
 Environment: ``COURSE_MIRROR``, ``COURSE_CACHE``, ``COURSE_TIMEOUT`` (seconds without an answer before a source is given up,
 20), and ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` as huggingface_hub knows them.
@@ -85,7 +85,7 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
     """Find an asset, downloading it where the profile allows that, and verify every file.
 
     Where the real files cannot be had and a stand-in exists, one line says what failed and that the stand-in is used; in
-    profile ``ci``, where the stand-in is the plan, nothing is printed. After such a line, this process does not try again.
+    profile ``ci``, where the stand-in is the plan, nothing is printed. This process does not try again.
 
     Args:
         name: a name from the registry, or an :class:`Asset` of your own.

@@ -38,7 +38,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def sourced(frame: pd.DataFrame, asset: Resolved) -> pd.DataFrame:
-    """The frame with where it is from in its ``attrs``: ``origin``, ``real`` (False for a stand-in), ``licence``, ``citation``."""
+    """The frame with ``origin``, ``real`` (False for a stand-in), ``licence`` and ``citation`` in its ``attrs``."""
     frame.attrs.update(origin=asset.origin, real=asset.real, licence=asset.licence, citation=asset.citation)
     return frame
 
@@ -135,7 +135,7 @@ def _swallowed(lines: list[str]) -> np.ndarray:
 
 
 def mark_duplicates(raw: pd.Series, text: pd.Series) -> np.ndarray:
-    """Which of the n messages repeat an earlier one: ``"exact"``, ``"near"`` or ``""`` (see :func:`load_sms`), shape (n,).
+    """Which messages repeat an earlier one, (n,): ``"exact"``, ``"near"`` or ``""``, as in :func:`load_sms`.
 
     ``raw`` and ``text``, both (n,), are the messages as they stand in the file, and repaired.
     """

@@ -16,8 +16,8 @@ _TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in NAME_TYPES)}
 def load_entities(profile: str | None = None) -> pd.DataFrame:
     """WNUT-17, posts with the names in them marked, or the stand-in where the real files cannot be had.
 
-    A name's first token is tagged ``B-`` and its type, the others ``I-`` and the type, all else ``O``. 103 training
-    messages repeat an earlier one (retweets), 11 with other tags; they stay, as everybody's results include them.
+    A name's first token is tagged ``B-`` and its type, the others ``I-`` and the type, all else ``O``.
+    103 training messages repeat an earlier one, 11 with other tags; they stay, as everybody's results have them.
 
     Args:
         profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force. ``ci`` reads the stand-in.
@@ -47,7 +47,7 @@ def load_entities(profile: str | None = None) -> pd.DataFrame:
 
 
 def _read_tagged(path: Path) -> list[tuple[list[str], list[str]]]:
-    """The messages of a file of ``token TAB tag`` lines, an empty line, or one that holds a tab, between two messages."""
+    """The messages of a file of ``token TAB tag`` lines; between two is a line that is empty or holds a tab."""
     messages: list[tuple[list[str], list[str]]] = []
     tokens: list[str] = []
     tags: list[str] = []

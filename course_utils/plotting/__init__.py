@@ -20,5 +20,6 @@ __all__ = [
     "COLOURS", "LOOKS", "OTHERS", "PIECES", "STANDIN", "bars", "bilm_diagram", "class_balance", "confusion",
     "course_map", "freeze_diagram", "heatmap", "input_transformations", "intervals", "label_points", "learning_curves",
     "length_histogram", "lines", "look", "padding_picture", "piece_kind", "pieces_picture", "png", "precision_recall",
-    "scoreboard", "show", "taxonomy", "threshold_figure", "ulmfit_diagram", "verdicts", "window_picture", "word_map",
+    "scoreboard", "show", "taxonomy", "threshold_figure", "ulmfit_diagram", "verdicts", "window_picture",
+    "word_map",
 ]  # fmt: skip

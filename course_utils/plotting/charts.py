@@ -118,7 +118,7 @@ def heatmap(
 ) -> Figure:
     """A matrix as coloured cells: white at 0, red above, blue below; with ``numbers``, each cell says its value.
 
-    ``label`` says what the colours measure; beyond ``limit`` they do not change (0: the largest value that there is).
+    ``label`` says what the colours measure; beyond ``limit`` they stay the same (0: the largest value there is).
     """
     values = frame.to_numpy(dtype=float)
     limit = limit or float(np.nanmax(np.abs(values))) or 1.0
@@ -166,7 +166,7 @@ def word_map(points: Any, groups: Mapping[str, Sequence[str]], title: str, *, re
 
 
 def scoreboard(frame: pd.DataFrame) -> Figure:
-    """The table of :func:`course_utils.results.scoreboard`, best method on top: mean and interval of its spam F1, and
+    """The table of :func:`course_utils.results.scoreboard`, best method on top: its spam F1, mean and interval, and
     beside it how many parameters were trained for it.
 
     Raises:
@@ -207,7 +207,7 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
 
 
 def label_points(ax: Axes, x: Any, y: Any, texts: Sequence[str]) -> None:
-    """Write a label beside each point that covers no other one. Call it last, with the limits set: it fixes the layout."""
+    """Labels beside points, none over another. Call it last, with the limits set: it fixes the layout."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()

@@ -33,7 +33,7 @@ def png(figure: Figure) -> bytes:
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display a figure and close it; ``alt`` says what is drawn and what it shows, to somebody who cannot see it.
+    """Display a figure and close it; ``alt`` tells who cannot see it what is drawn, and what it shows.
 
     Raises:
         ValueError: if ``alt`` is shorter than 20 characters.

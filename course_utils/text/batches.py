@@ -10,7 +10,7 @@ from torch import Tensor
 def length_bucketed(lengths: Sequence[int] | np.ndarray, tokens_per_batch: int) -> list[np.ndarray]:
     """Group texts of like length, so that little of a batch is padding.
 
-    On the SMS collection that is about 1 % of what is computed, and 75 % where batches of 32 are taken as they come.
+    On the SMS collection that is about 1 % of what is computed, and 75 % in batches of 32 as they come.
 
     Args:
         lengths: tokens per text, shape (n,).

@@ -1,7 +1,7 @@
 """The interactive pieces of the lectures, on ipywidgets 7.7 and 8.
 
-A function puts its widget into the notebook together with something for readers whose page runs no widgets: a figure,
-or the same in words. What a widget says goes into its own :class:`ipywidgets.HTML`, so nothing stale is left behind.
+A function shows its widget together with something for readers whose page runs no widgets: a figure, or the same
+in words. What a widget says goes into its own :class:`ipywidgets.HTML`, so nothing stale is left behind.
 """
 
 from course_utils.widgets.base import PAUSE, ask_panel, note, show_widget, trouble  # noqa: I001
@@ -10,11 +10,16 @@ from course_utils.widgets.explorers import (
     live_curve, neighbours_explorer, pieces_explorer, pieces_markup, training_explorer,
 )  # fmt: skip
 from course_utils.widgets.messages import (
-    EXAMPLES, message_box, message_panel, threshold_explorer, threshold_text,
-)  # fmt: skip
+    EXAMPLES,
+    message_box,
+    message_panel,
+    threshold_explorer,
+    threshold_text,
+)
 
 __all__ = [
     "EXAMPLES", "PAUSE", "analogy_explorer", "ask_panel", "attention_explorer", "blank_explorer",
-    "blanks_markup", "describe", "first_contact", "live_curve", "message_box", "message_panel", "neighbours_explorer",
-    "note", "pieces_explorer", "pieces_markup", "show_widget", "threshold_explorer", "threshold_text", "training_explorer", "trouble",
+    "blanks_markup", "describe", "first_contact", "live_curve", "message_box", "message_panel",
+    "neighbours_explorer", "note", "pieces_explorer", "pieces_markup", "show_widget", "threshold_explorer",
+    "threshold_text", "training_explorer", "trouble",
 ]  # fmt: skip

@@ -180,7 +180,7 @@ def strongest_looks(tokens: Sequence[str], weights: np.ndarray, count: int = 3) 
 
 
 def training_explorer(train: Callable[[int], Any], look: Callable[[], str]) -> None:
-    """A slider and a button: ``train`` so many more epochs, then ``look()`` what has been learned; the newest on top."""
+    """A slider and a button: ``train`` so many more epochs, then say what ``look()`` sees, the newest on top."""
     slider = ipw.IntSlider(value=1, min=1, max=10, description="epochs")
     press = ipw.Button(description="Train on", button_style="primary")
     now = look()
