@@ -95,13 +95,11 @@ def address(source: Mapping[str, Any]) -> str:
 
 def reason(error: BaseException) -> str:
     """An error in a few words, on one line."""
-    chain = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
-    for link in chain:
-        if code := getattr(getattr(link, "response", None), "status_code", None):
+    cause: BaseException | None = error
+    while cause is not None:  # back to where it began: libraries wrap the plain reason in general advice
+        error, cause = cause, cause.__cause__
+        if code := getattr(getattr(error, "response", None), "status_code", None):
             return f"HTTP {code}"
-    error = chain[-1]  # where it began: libraries wrap the plain reason in general advice
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if "timed out" in text.lower():
         return f"no answer within {_timeout():g} s"

@@ -1,6 +1,5 @@
 """WNUT-17: posts in which every name is marked with its type."""
 
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ def load_entities(profile: str | None = None) -> pd.DataFrame:
     """
     asset = resolve("wnut17", profile=profile)
     parts = [_read_tagged(asset.path(file)) for file in asset.files]
-    messages = list(chain.from_iterable(parts))
+    messages = [message for part in parts for message in part]
     if asset.real:
         splits = np.repeat(["train", "validation", "test"], [len(part) for part in parts])
     else:

@@ -103,8 +103,7 @@ def score_analogies(vectors: WordVectors, questions: pd.DataFrame) -> pd.DataFra
     covered = np.logical_and.reduce([column.notna() for column in columns])
     ids = np.stack([column[covered].to_numpy(np.int64) for column in columns], axis=1)
     right = np.zeros(len(questions), dtype=bool)
-    if len(ids):
-        right[covered] = _nearest_is_right(torch.from_numpy(vectors.unit), torch.from_numpy(ids)).numpy()
+    right[covered] = _nearest_is_right(torch.from_numpy(vectors.unit), torch.from_numpy(ids)).numpy()
     frame = questions[["section", "kind"]].assign(asked=True, covered=covered, right=right)
     return frame.groupby(["section", "kind"], sort=False).sum().reset_index("kind")
 

@@ -10,12 +10,8 @@ from course_utils.widgets.explorers import (
     live_curve, neighbours_explorer, pieces_explorer, pieces_markup, training_explorer,
 )  # fmt: skip
 from course_utils.widgets.messages import (
-    EXAMPLES,
-    message_box,
-    message_panel,
-    threshold_explorer,
-    threshold_text,
-)
+    EXAMPLES, message_box, message_panel, threshold_explorer, threshold_text,
+)  # fmt: skip
 
 __all__ = [
     "EXAMPLES", "PAUSE", "analogy_explorer", "ask_panel", "attention_explorer", "blank_explorer",
