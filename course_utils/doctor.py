@@ -1,22 +1,18 @@
 """Is this machine ready for the course, and if not, what to do: ``course doctor`` and the welcome lecture's check."""
 
-from __future__ import annotations
-
-import http.client
 import importlib.metadata
-import os
 import platform
 import re
 import shutil
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil  # comes with accelerate
+import requests  # comes with pooch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -90,18 +86,15 @@ def _packages() -> list[Check]:
     requirements, tested = _requirements(), constraints()
     wrong, install, differing = [], [], []
     for requirement in requirements:
-        name = requirement.name
+        name, needed = requirement.name, requirement.specifier
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{name} is missing")
-            install.append(f'"{name}{requirement.specifier}"')
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{name} {version} (needs {requirement.specifier})")
-            install.append(f'"{name}{requirement.specifier}"')
-        pinned = tested.get(canonicalize_name(name))
-        if pinned and Version(version).public != pinned:
+            version = ""
+        if not version or not needed.contains(version, prereleases=True):
+            wrong.append(f"{name} {version} (needs {needed})" if version else f"{name} is missing")
+            install.append(f'"{name}{needed}"')
+        elif (pinned := tested.get(canonicalize_name(name))) and Version(version).public != pinned:
             differing.append(f"{name} {version} (tested {pinned})")
     if wrong:
         return [Check("Packages", "problem", "; ".join(wrong), f"pip install {' '.join(install)}")]
@@ -118,9 +111,8 @@ def _processor() -> Check:
     import torch
 
     if has_accelerator():
-        accelerator = torch.accelerator.current_accelerator()
-        name = device_name(torch.device(accelerator)) if accelerator else "accelerator"
-        return Check("Processor", "ok", name)
+        device = torch.accelerator.current_accelerator()
+        return Check("Processor", "ok", device_name(device) if device else "accelerator")
     if current_profile() == "gpu":
         advice = "on Colab: Runtime, Change runtime type, GPU; elsewhere use profile laptop"
         return Check("Processor", "problem", "profile gpu, and no accelerator", advice)
@@ -128,17 +120,11 @@ def _processor() -> Check:
 
 
 def _memory() -> Check:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    except (AttributeError, ValueError, OSError):  # Windows
-        try:
-            import psutil
-        except ImportError:
-            return Check("Memory", "note", "cannot be read on this system")
-        size = psutil.virtual_memory().total / 2**30
+    size = psutil.virtual_memory().total / 2**30
     if size < ENOUGH_MEMORY:
-        advice = "close other programs, and run one lecture at a time"
-        return Check("Memory", "note", f"{size:.0f} GiB", advice)
+        return Check(
+            "Memory", "note", f"{size:.0f} GiB", "close other programs, and run one lecture at a time"
+        )
     return Check("Memory", "ok", f"{size:.0f} GiB")
 
 
@@ -161,10 +147,8 @@ def _cache() -> Check:
 def _answers(address: str) -> bool:
     """Whether a server can be reached, by a proxy if there is one; what it answers does not matter."""
     try:
-        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError, http.client.HTTPException):
+        requests.head(address, timeout=PATIENCE)
+    except (OSError, ValueError):  # what requests raises is one of the two
         return False
     return True
 

@@ -1,7 +1,5 @@
 """Bounds on what a lecture claims, checked on every run and kept for the run's report."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -14,13 +12,9 @@ class ExpectationError(AssertionError):
 
 
 def expect(
-    name: str,
-    value: float,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    equals: Any = None,
-) -> None:
+    name: str, value: float, *,
+    at_least: float | None = None, at_most: float | None = None, equals: Any = None,
+) -> None:  # fmt: skip
     """Check a figure that the lecture's text relies on.
 
     Prints a line that is the same on every machine (the bound, not the value), and appends the value to the run's
@@ -31,16 +25,15 @@ def expect(
         TypeError: if no bound is given: a check that cannot fail is no check.
     """
     bounds = {"at_least": at_least, "at_most": at_most, "equals": equals}
-    if all(bound is None for bound in bounds.values()):
+    stated = [f"{word.replace('_', ' ')} {bound}" for word, bound in bounds.items() if bound is not None]
+    if not stated:
         raise TypeError(f"expect({name!r}) needs a bound: at_least, at_most or equals.")
     passed = not (isinstance(value, float) and math.isnan(value))
     passed &= at_least is None or value >= at_least
     passed &= at_most is None or value <= at_most
     passed &= equals is None or bool(value == equals)
-    words = " and ".join(
-        f"{word.replace('_', ' ')} {bound}" for word, bound in bounds.items() if bound is not None
-    ).replace("equals ", "")
-    _report({"name": name, "value": _plain(value), **bounds, "passed": bool(passed)})
+    words = " and ".join(stated).replace("equals ", "")
+    _report(name, value, **bounds, passed=bool(passed))
     if not passed:
         raise ExpectationError(
             f"{name} should be {words}, and is {value}. Either the code above was changed, or this machine computes "
@@ -51,17 +44,12 @@ def expect(
 
 def record(name: str, value: float) -> None:
     """Keep a figure without a bound for the run's report, to be compared between terms."""
-    _report({"name": name, "value": _plain(value)})
+    _report(name, value)
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
-
-
-def _report(line: dict[str, Any]) -> None:
-    path = os.environ.get("COURSE_REPORT")
-    if not path:
-        return
-    line["lecture"] = os.environ.get("COURSE_LECTURE", "")
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+def _report(name: str, value: Any, **facts: Any) -> None:
+    if path := os.environ.get("COURSE_REPORT"):
+        number = value.item() if hasattr(value, "item") else value
+        line = {"name": name, "value": number, **facts, "lecture": os.environ.get("COURSE_LECTURE", "")}
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")

@@ -1,7 +1,5 @@
 """The lectures and their groups, in the order in which they are taught."""
 
-from __future__ import annotations
-
 LECTURES: dict[str, list[str]] = {
     "Start here": ["00 Welcome"],
     "Words": ["01 Word2vec", "02 GloVe"],

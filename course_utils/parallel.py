@@ -1,7 +1,5 @@
 """Independent pieces of work side by side, such as a training run for each seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,13 +27,10 @@ def side_by_side(function: Callable[..., Result], tasks: Iterable[tuple[Any, ...
     tasks = list(tasks)
     jobs = 1 if has_accelerator() else max(1, min(torch.get_num_threads(), len(tasks)))
     threads = {} if jobs == 1 else {"inner_max_num_threads": 1}
-    bar = tqdm(total=len(tasks), desc="runs", delay=2, leave=False, disable=not show_progress())
-    results = []
-    with bar, parallel_config("loky" if jobs > 1 else "sequential", n_jobs=jobs, **threads):
-        for result in Parallel(return_as="generator")(delayed(function)(*task) for task in tasks):
-            results.append(result)
-            bar.update()
-    return results
+    bar = {"total": len(tasks), "desc": "runs", "delay": 2, "leave": False, "disable": not show_progress()}
+    with parallel_config("loky" if jobs > 1 else "sequential", n_jobs=jobs, **threads):
+        results = Parallel(return_as="generator")(delayed(function)(*task) for task in tasks)
+        return list(tqdm(results, **bar))
 
 
 @contextmanager

@@ -4,8 +4,6 @@ Every method adds its row there, so that lectures can be compared. The rows live
 ``scoreboard.json`` in the course's cache folder.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -75,14 +73,9 @@ def span_f1(truth: Iterable[Sequence[str]], answers: Iterable[Sequence[str]]) ->
 
 
 def add_to_scoreboard(
-    method: str,
-    scores: Mapping[int, float] | Sequence[float],
-    *,
-    trainable: int,
-    seconds: float,
-    real: bool,
-    lecture: str = "",
-) -> None:
+    method: str, scores: Mapping[int, float] | Sequence[float], *,
+    trainable: int, seconds: float, real: bool, lecture: str = "",
+) -> None:  # fmt: skip
     """Add a method's row; the same method on the same kind of data replaces its row.
 
     Args:
@@ -102,14 +95,8 @@ def add_to_scoreboard(
         raise ValueError(f"A row needs a name and scores between 0 and 1, not {method!r} with {by_seed}.")
     if trainable < 0 or not 0 <= seconds < math.inf:
         raise ValueError(f"{method}: trainable={trainable} and seconds={seconds} must be numbers from 0 up.")
-    row = {
-        "method": method.strip(),
-        "scores": {str(seed): float(score) for seed, score in by_seed.items()},
-        "trainable": int(trainable),
-        "seconds": float(seconds),
-        "real": bool(real),
-        "lecture": lecture,
-    }
+    row = {"method": method.strip(), "scores": {str(seed): float(score) for seed, score in by_seed.items()}}
+    row |= {"trainable": int(trainable), "seconds": float(seconds), "real": bool(real), "lecture": lecture}
     path = _file()
     path.parent.mkdir(parents=True, exist_ok=True)
     # Lectures run side by side: nobody may write between the reading and the writing.

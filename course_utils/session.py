@@ -139,7 +139,7 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     set_style(big=big)
     device = torch.accelerator.current_accelerator() if name == "gpu" and has_accelerator() else None
     session = Session(name, seed, device or torch.device("cpu"))
-    details = "embedded assets, small sizes" if name == "ci" else f"{device_name(session.device)}"
+    details = "embedded assets, small sizes" if name == "ci" else device_name(session.device)
     print(f"Course ready: profile {name} ({details}), seed {seed}")
     return session
 

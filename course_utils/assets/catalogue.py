@@ -1,21 +1,19 @@
 """What there is: every data set and weight of the course, and whether a file is the one that the registry describes."""
 
-from __future__ import annotations
-
 import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlparse
 
 # Formats that cannot carry code; no suffix counts as text. (.npy files must be read with NumPy's default, allow_pickle=False.)
 SUFFIXES = (
-    *("", ".annotated", ".bz2", ".conll", ".conllu", ".csv", ".json", ".npy", ".parquet", ".safetensors"),
-    *(".tsv", ".txt"),
-)
+    "", ".annotated", ".bz2", ".conll", ".conllu", ".csv", ".json", ".npy", ".parquet", ".safetensors", ".tsv",
+    ".txt",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Asset:
     stand_in: Mapping[str, Any] | None = None
 
     @classmethod
-    def from_dict(cls, name: str, entry: Mapping[str, Any]) -> Asset:
+    def from_dict(cls, name: str, entry: Mapping[str, Any]) -> Self:
         """Read one table of the registry.
 
         Raises:

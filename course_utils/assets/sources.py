@@ -1,7 +1,5 @@
 """The sources of an asset on the network, each kind with a function that fetches files into a folder."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -23,12 +21,6 @@ def _get(url: str, path: Path) -> None:
 
     download = pooch.HTTPDownloader(progressbar=show_progress(), chunk_size=1 << 16, timeout=_timeout())
     download(url, str(path), None)
-
-
-def _fetch_files(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
-    for file in files:
-        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
-        _get(f"{source['url']}/{file.name}", folder / file.name)
 
 
 def _fetch_zip(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
@@ -61,17 +53,10 @@ def _from_hub(source: Mapping[str, Any], name: str, kind: str, sha256: str, fold
     return Path(hf_hub_download(**where, local_dir=folder, **fresh))
 
 
-def _fetch_hub(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
-    # The small files first: a fault shows before the long wait.
-    for file in sorted(files, key=lambda file: file.bytes):
-        _from_hub(source, file.name, source.get("repo_type", "model"), file.sha256, folder)
-
-
 def _fetch_hub_table(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
-    """Write a table's rows as ``label TAB text`` lines.
+    """Write a table's rows as ``label TAB text`` lines; a line end that the hub kept in the text is taken off.
 
-    Checked: the result must have the size and the SHA-256 of the original file, which settles number and order of the rows,
-    labels and every character. The hub's builder kept the line end in the text column; it is taken off.
+    The result must have the original file's size and SHA-256: that settles rows, labels and every character.
     """
     import pyarrow.parquet
 
@@ -82,16 +67,25 @@ def _fetch_hub_table(source: Mapping[str, Any], files: list[AssetFile], folder: 
             out.write(f"{source['labels'][label]}\t{text.removesuffix(chr(10))}\n")
 
 
-_KINDS = {"files": _fetch_files, "zip": _fetch_zip, "hub": _fetch_hub, "hub-table": _fetch_hub_table}
-
-
 def fetch(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> None:
     """Fetch some files of an asset from one of its ``sources`` into a folder; they are still to be verified.
 
     Raises:
         Exception: whatever stands against this source, from any of the libraries that are used.
     """
-    _KINDS[source["kind"]](source, files, folder)
+    match source["kind"]:
+        case "files":
+            for file in files:
+                (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
+                _get(f"{source['url']}/{file.name}", folder / file.name)
+        case "zip":
+            _fetch_zip(source, files, folder)
+        case "hub":
+            # The small files first: a fault shows before the long wait.
+            for file in sorted(files, key=lambda file: file.bytes):
+                _from_hub(source, file.name, source.get("repo_type", "model"), file.sha256, folder)
+        case "hub-table":
+            _fetch_hub_table(source, files, folder)
 
 
 def address(source: Mapping[str, Any]) -> str:
@@ -101,13 +95,11 @@ def address(source: Mapping[str, Any]) -> str:
 
 def reason(error: BaseException) -> str:
     """An error in a few words, on one line."""
-    chain = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
-    for link in chain:
-        if code := getattr(getattr(link, "response", None), "status_code", None):
+    cause: BaseException | None = error
+    while cause is not None:  # back to where it began: libraries wrap the plain reason in general advice
+        error, cause = cause, cause.__cause__
+        if code := getattr(getattr(error, "response", None), "status_code", None):
             return f"HTTP {code}"
-    error = chain[-1]  # where it began: libraries wrap the plain reason in general advice
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if "timed out" in text.lower():
         return f"no answer within {_timeout():g} s"

@@ -1,19 +1,16 @@
 """The asset store: a name goes in, a folder of verified files comes out.
 
-A name is looked up in this order: the folder that ``COURSE_MIRROR`` names (``<mirror>/<name>/<file>``), the course cache, the
-course's own data, an installed wheel, a download, and last the stand-in that comes with the course. Profile ``ci`` looks at
-data, wheel and stand-in only, even where ``COURSE_MIRROR`` is set, so that its results do not depend on what a machine
-happens to hold.
+A name is looked up in this order: the folder that ``COURSE_MIRROR`` names (``<mirror>/<name>/<file>``), the
+course cache, the course's own data, an installed wheel, a download, and last the stand-in. Profile ``ci`` looks
+at data, wheel and stand-in only, so that its results do not depend on what a machine happens to hold.
 
-Every real file is compared with the SHA-256 in ``registry.toml``, wherever it was found. A download is made in a folder of
-its own, verified there, and moved into the cache by a rename; whatever interrupts it, the cache holds whole files or none.
-Nothing is unpickled, and no name from inside an archive is ever used as a path.
+Every real file is compared with its SHA-256 in ``registry.toml``. A download is verified in a folder of its own,
+then moved into the cache by a rename: whatever interrupts it, the cache holds whole files or none. Nothing is
+unpickled, and no name from inside an archive is ever used as a path.
 
 Environment: ``COURSE_MIRROR``, ``COURSE_CACHE``, ``COURSE_TIMEOUT`` (seconds without an answer before a source is given up,
 20), and ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` as huggingface_hub knows them.
 """
-
-from __future__ import annotations
 
 import importlib.util
 import os
@@ -23,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
+
+from filelock import FileLock
 
 from course_utils.assets import sources
 from course_utils.assets.catalogue import Asset, registry, size_text
@@ -53,8 +52,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Resolved:
-    """Where an asset was found. ``origin`` is ``mirror``, ``cache``, ``course``, ``wheel``, ``download`` or
-    ``stand-in``."""
+    """Where an asset was found: ``origin`` is mirror, cache, course, wheel, download or stand-in."""
 
     name: str
     folder: Path
@@ -77,8 +75,9 @@ class Resolved:
         if file is None and len(self.files) == 1:
             file = self.files[0]
         if file not in self.files:
-            names = ", ".join(self.files)
-            raise ValueError(f"{self.name} ({self.origin}) has {names}, but no file {file!r}.")
+            raise ValueError(
+                f"{self.name} ({self.origin}) has {', '.join(self.files)}, but no file {file!r}."
+            )
         return self.folder / file
 
 
@@ -86,8 +85,7 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
     """Find an asset, downloading it where the profile allows that, and verify every file.
 
     Where the real files cannot be had and a stand-in exists, one line says what failed and that the stand-in is used; in
-    profile ``ci``, where the stand-in is the plan, nothing is printed. After such a line, downloads of this asset are not
-    tried again in this process.
+    profile ``ci``, where the stand-in is the plan, nothing is printed. This process does not try again.
 
     Args:
         name: a name from the registry, or an :class:`Asset` of your own.
@@ -113,10 +111,8 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
         raise AssetError(_advice(asset, profile, failures), _reasons(failures))
     if download:
         _gave_up.add(here)
-        print(
-            f"{asset.name}: a stand-in written for this course is used, the real files could not be had "
-            f"({_reasons(failures)})."
-        )
+        used = f"{asset.name}: a stand-in written for this course is used"
+        print(f"{used}, the real files could not be had ({_reasons(failures)}).")
     return stand_in
 
 
@@ -146,8 +142,6 @@ def remove(name: str | Asset) -> int:
     folder = cache_folder() / "assets" / asset.name
     if not folder.is_dir():
         return 0
-    from filelock import FileLock
-
     with FileLock(folder.with_name(f".{asset.name}.lock"), timeout=LOCK_SECONDS):
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         shutil.rmtree(folder)
@@ -226,9 +220,8 @@ def _wheel_folder(wheel: Mapping[str, str]) -> Path | None:
         spec = importlib.util.find_spec(wheel["module"])
     except (ImportError, ValueError):
         return None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations))) / wheel["folder"]
+    places = spec.submodule_search_locations if spec else None
+    return Path(next(iter(places))) / wheel["folder"] if places else None
 
 
 def _stand_in(asset: Asset) -> Resolved | None:
@@ -244,8 +237,6 @@ def _download(asset: Asset, failures: list[Failure]) -> Resolved | None:
     """Fetch what the cache lacks, from the first source that has it, one process at a time."""
     if not asset.sources:
         return None
-    from filelock import FileLock
-
     root = cache_folder() / "assets"
     folder, partial = root / asset.name, root / ".partial" / asset.name
     try:
@@ -299,9 +290,8 @@ def _advice(asset: Asset, profile: str, failures: list[Failure]) -> str:
         steps.append("allow downloads: COURSE_PROFILE=laptop (or gpu)")
     elif asset.sources:
         steps.append("check the connection and run again")
-        steps.append(
-            f"where the cache is the trouble, set COURSE_CACHE to a folder with {size_text(asset.bytes)} free"
-        )
+        room = f"{size_text(asset.bytes)} free"
+        steps.append(f"where the cache is the trouble, set COURSE_CACHE to a folder with {room}")
     names = ", ".join(file.name for file in asset.files)
     mirror = f"put {names} (from {asset.home}) into FOLDER/{asset.name} and set COURSE_MIRROR=FOLDER"
     steps.append(mirror + (" in profile laptop or gpu" if profile == "ci" else ""))

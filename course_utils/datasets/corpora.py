@@ -1,7 +1,5 @@
 """Running text to train on: English Wikipedia, a sentence a line."""
 
-from __future__ import annotations
-
 import bz2
 import re
 from collections.abc import Iterator
@@ -67,8 +65,7 @@ _TABLE_ROW = re.compile(r"^\s*(?:[|!*#:;=]|\{\||File:|Image:|Category:)")
 @lru_cache(maxsize=1)
 def _wikipedia_sentences(path: Path) -> list[str]:
     """Sentences of a Wikipedia dump; its mark-up takes seconds to strip, so the text is kept in the course cache."""
-    facts = path.stat()
-    kept = cache_folder() / "corpora" / f"{path.name}-{facts.st_size}-1.txt"
+    kept = cache_folder() / "corpora" / f"{path.name}-{path.stat().st_size}-1.txt"
     with suppress(OSError):
         return kept.read_text(encoding="utf-8").splitlines()
     from gensim.corpora.wikicorpus import extract_pages, filter_wiki

@@ -1,7 +1,5 @@
 """Languages whose words have many forms: real ones, and one that is made up."""
 
-from __future__ import annotations
-
 import random
 import re
 from itertools import accumulate

@@ -1,7 +1,5 @@
 """The SMS Spam Collection: messages with labels, splits and marked duplicates."""
 
-from __future__ import annotations
-
 import csv
 import html
 import re
@@ -12,19 +10,37 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from course_utils.assets import resolve
-from course_utils.datasets.reading import SEED, read_lines, sourced
+from course_utils.assets import Resolved, resolve
 
+SEED = 2018  # of the splits that are drawn: the random_state of the widely copied tutorial
 SMS_SPLITS = ("clean", "seed")
 LABELS = {"ham": 0, "spam": 1}
 NEAR = 0.8  # Jaccard similarity of character 5-grams from which two messages count as near duplicates
 
 # A text typed on Windows and declared as Latin-1 shows the bytes 0x80-0x9f as control characters; five have no meaning.
-_WINDOWS = {
-    code: text for code in range(0x80, 0xA0) if (text := bytes([code]).decode("cp1252", errors="ignore"))
-}
+_WINDOWS = {code: text for code in range(0x80, 0xA0) if (text := bytes([code]).decode("cp1252", "ignore"))}
 # Only entities that end in a semicolon: "&pound50" or "R&Regards" are left as they were typed.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text file, without the last line's end.
+
+    Not splitlines(): it would also break a line at U+0085, which is an ellipsis in messages, and the like.
+
+    Raises:
+        ValueError: if there is nothing but white space.
+    """
+    text = path.read_text(encoding="utf-8")
+    if not text.strip():
+        raise ValueError(f"{path} is empty.")
+    return text.removesuffix("\n").split("\n")
+
+
+def sourced(frame: pd.DataFrame, asset: Resolved) -> pd.DataFrame:
+    """The frame with ``origin``, ``real`` (False for a stand-in), ``licence`` and ``citation`` in its ``attrs``."""
+    frame.attrs.update(origin=asset.origin, real=asset.real, licence=asset.licence, citation=asset.citation)
+    return frame
 
 
 def repair_text(text: str) -> str:
@@ -113,24 +129,15 @@ def _read_csv(path: Path, lines: list[str]) -> Iterator[tuple[int, tuple[str, st
 
 def _swallowed(lines: list[str]) -> np.ndarray:
     """Which lines of the collection a CSV reader with quoting on takes for the rest of the one before."""
-    swallowed = np.ones(len(lines), bool)
     reader = csv.reader((line + "\n" for line in lines), delimiter="\t")
-    first = 0
-    for _ in reader:
-        swallowed[first] = False
-        first = reader.line_num
-    return swallowed
+    last = [reader.line_num for _ in reader]  # of each row
+    return ~np.isin(np.arange(len(lines)), [0, *last[:-1]])
 
 
 def mark_duplicates(raw: pd.Series, text: pd.Series) -> np.ndarray:
-    """Mark rows that repeat an earlier one.
+    """Which messages repeat an earlier one, (n,): ``"exact"``, ``"near"`` or ``""``, as in :func:`load_sms`.
 
-    Args:
-        raw: (n,) the messages as they stand in the file.
-        text: (n,) the same, repaired.
-
-    Returns:
-        (n,) array of ``"exact"``, ``"near"`` and ``""``, as described in :func:`load_sms`.
+    ``raw`` and ``text``, both (n,), are the messages as they stand in the file, and repaired.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -158,6 +165,5 @@ def _stratified(labels: np.ndarray, used: np.ndarray, random_state: int) -> np.n
     train, rest = train_test_split(rows, test_size=0.3, random_state=random_state, stratify=labels[rows])
     validation, test = train_test_split(rest, test_size=0.5, random_state=random_state, stratify=labels[rest])
     names = np.full(len(labels), "unused", dtype=object)
-    for name, members in (("train", train), ("validation", validation), ("test", test)):
-        names[members] = name
+    names[train], names[validation], names[test] = "train", "validation", "test"
     return names

@@ -1,15 +1,12 @@
 """WNUT-17: posts in which every name is marked with its type."""
 
-from __future__ import annotations
-
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from course_utils.assets import resolve
-from course_utils.datasets.reading import SEED, read_lines, sourced
+from course_utils.datasets.messages import SEED, read_lines, sourced
 
 NAME_TYPES = ("person", "location", "corporation", "product", "creative-work", "group")
 _TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in NAME_TYPES)}
@@ -18,10 +15,8 @@ _TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in NAME_TYPES)}
 def load_entities(profile: str | None = None) -> pd.DataFrame:
     """WNUT-17, posts with the names in them marked, or the stand-in where the real files cannot be had.
 
-    A name's first token is tagged ``B-`` and its type, the others ``I-`` and the type, all else ``O``. In the training file
-    2,394 of the 3,394 messages end in a line that holds a tab, the others in an empty one: who splits at empty lines alone
-    gets giants of several messages. 103 training messages repeat an earlier one (retweets), 11 of the texts with other tags;
-    they stay, as everybody's results include them.
+    A name's first token is tagged ``B-`` and its type, the others ``I-`` and the type, all else ``O``.
+    103 training messages repeat an earlier one, 11 with other tags; they stay, as everybody's results have them.
 
     Args:
         profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force. ``ci`` reads the stand-in.
@@ -38,7 +33,7 @@ def load_entities(profile: str | None = None) -> pd.DataFrame:
     """
     asset = resolve("wnut17", profile=profile)
     parts = [_read_tagged(asset.path(file)) for file in asset.files]
-    messages = list(chain.from_iterable(parts))
+    messages = [message for part in parts for message in part]
     if asset.real:
         splits = np.repeat(["train", "validation", "test"], [len(part) for part in parts])
     else:
@@ -51,7 +46,7 @@ def load_entities(profile: str | None = None) -> pd.DataFrame:
 
 
 def _read_tagged(path: Path) -> list[tuple[list[str], list[str]]]:
-    """The messages of a file of ``token TAB tag`` lines, an empty line (or one of white space) between two messages."""
+    """The messages of a file of ``token TAB tag`` lines; between two is a line that is empty or holds a tab."""
     messages: list[tuple[list[str], list[str]]] = []
     tokens: list[str] = []
     tags: list[str] = []
@@ -59,12 +54,13 @@ def _read_tagged(path: Path) -> list[tuple[list[str], list[str]]]:
         if line.strip():
             token, _, tag = line.partition("\t")
             tag = tag.strip()
+            place = f"{path}, line {number}"
             if not token.strip() or tag not in _TAGS:
                 raise ValueError(
-                    f"{path}, line {number}: expected a token, a tab and O, B-TYPE or I-TYPE, found {line[:40]!r}."
+                    f"{place}: expected token, tab and O, B-TYPE or I-TYPE, found {line[:40]!r}."
                 )
             if tag[0] == "I" and (not tags or tags[-1][1:] != tag[1:]):
-                raise ValueError(f"{path}, line {number}: {tag} continues no name.")
+                raise ValueError(f"{place}: {tag} continues no name.")
             tokens.append(token)
             tags.append(tag)
         elif tokens:

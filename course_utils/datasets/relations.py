@@ -1,7 +1,5 @@
 """Words and their relations: analogies, ratings by people, senses, and published vectors."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -57,10 +55,8 @@ def load_senses() -> pd.DataFrame:
     parts = frame["sentence"].str.extract(r"^([^\[\]]*)\[([^\[\]]*)\]([^\[\]]*)$")
     wrong = np.flatnonzero(parts[1].fillna("") != frame["word"])
     if len(wrong):
-        raise ValueError(
-            f"{path}, line {wrong[0] + 2}: the sentence must hold [{frame['word'].iloc[wrong[0]]}] once."
-        )
-    start = parts[0].str.len()
-    return frame[["word", "sense"]].assign(
-        sentence=parts[0] + parts[1] + parts[2], start=start, end=start + parts[1].str.len()
-    )
+        word = frame["word"].iloc[wrong[0]]
+        raise ValueError(f"{path}, line {wrong[0] + 2}: the sentence must hold [{word}] once.")
+    start, sentence = parts[0].str.len(), parts[0] + parts[1] + parts[2]
+    end = start + parts[1].str.len()
+    return frame[["word", "sense"]].assign(sentence=sentence, start=start, end=end)

@@ -1,7 +1,5 @@
 """Encoded vectors, kept on disk: what was computed once is read back."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sqlite3
@@ -34,11 +32,9 @@ class VectorStore:
             if not self.file.exists():
                 return {}
             with closing(self._connect()) as database:
-                for start in range(0, len(keys), 500):  # SQLite allows only so many placeholders
-                    asked = keys[start : start + 500]
-                    places = ",".join("?" * len(asked))
-                    query = f"SELECT key, vector, checksum FROM vectors WHERE key IN ({places})"
-                    for key, vector, checksum in database.execute(query, asked):
+                for key in keys:
+                    query = "SELECT vector, checksum FROM vectors WHERE key = ?"
+                    for vector, checksum in database.execute(query, (key,)):
                         if _checksum(key, vector) == checksum and len(vector) == 4 * width:
                             vectors[key] = np.frombuffer(vector, dtype="<f4")
                         else:

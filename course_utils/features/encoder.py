@@ -3,8 +3,6 @@
 An encoder that does not learn gives a message the same vector in every epoch. So encode once, train heads on the vectors.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
@@ -66,9 +64,8 @@ def load_encoder(name: str | None = None, device: torch.device | str | None = No
         print(f"bert-base-uncased could not be had, the smaller minilm is used. {str(error).splitlines()[0]}")
     with _quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(asset.folder, local_files_only=True)
-        model = AutoModel.from_pretrained(
-            asset.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        options = {"use_safetensors": True, "dtype": torch.float32}
+        model = AutoModel.from_pretrained(asset.folder, local_files_only=True, **options)
     model.requires_grad_(False).eval().to(device)
     digest = next(f.sha256 for f in registry()[asset.name].files if f.name == "model.safetensors")
     return Encoder(asset.name, tokenizer, model, digest, model.config.hidden_size)
@@ -91,22 +88,13 @@ def _quiet_transformers() -> Iterator[None]:
 
 
 def encode(
-    texts: Sequence[str],
-    encoder: Encoder,
-    *,
-    pooling: str = "mean",
-    max_length: int = 128,
-    layers: Sequence[int] = (-1,),
-    precision: str = "fp32",
-    cache: bool = True,
-) -> np.ndarray:
+    texts: Sequence[str], encoder: Encoder, *, pooling: str = "mean", max_length: int = 128,
+    layers: Sequence[int] = (-1,), precision: str = "fp32", cache: bool = True,
+) -> np.ndarray:  # fmt: skip
     """One vector per text, from a frozen encoder.
 
     Texts of like length share a batch, equal ones are encoded once, and vectors are kept on disk: texts that were encoded
     before with the same weights and settings are read back. A run that was interrupted goes on where it stopped.
-
-    On a CPU, ``torch.get_num_threads()`` batches are computed side by side, each on one thread. That wastes less time
-    than several threads sharing the small matrices of one batch.
 
     Args:
         texts: n strings.
@@ -126,9 +114,9 @@ def encode(
         TypeError: if a text is not a string.
         ValueError: for an unknown setting, or an encoder in training mode.
     """
-    model, texts = encoder.model, _checked(texts)
+    model, texts = encoder.model, _strings(texts)
     depth, device = model.config.num_hidden_layers, next(model.parameters()).device
-    _check_settings(encoder, pooling.split("+"), max_length, layers, precision)
+    _check(encoder, pooling, max_length, layers, precision)
     layers = tuple(layer % (depth + 1) for layer in layers)
     if precision == "bf16" and not has_bf16(device):
         print(f"bf16 is not supported by this {device.type}, so fp32 is used.")
@@ -171,7 +159,7 @@ def encode(
     return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, width), dtype=np.float32)
 
 
-def _checked(texts: Sequence[str]) -> list[str]:
+def _strings(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise TypeError("texts must be a list of strings, and is one string; write [text].")
     for position, text in enumerate(texts := list(texts)):
@@ -180,34 +168,24 @@ def _checked(texts: Sequence[str]) -> list[str]:
     return texts
 
 
-def _check_settings(
-    encoder: Encoder, ways: list[str], max_length: int, layers: Sequence[int], precision: str
-) -> None:
-    model, config = encoder.model, encoder.model.config
+def _check(encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int], precision: str) -> None:
+    ways, config = pooling.split("+"), encoder.model.config
     depth, positions = config.num_hidden_layers, config.max_position_embeddings
     if len(set(ways)) < len(ways) or not set(ways) <= set(POOLINGS):
-        raise ValueError(
-            f"There is no pooling {'+'.join(ways)!r}; choose one of {', '.join(POOLINGS)}, or several joined by +."
-        )
+        known = ", ".join(POOLINGS)
+        raise ValueError(f"There is no pooling {pooling!r}; choose one of {known}, or several joined by +.")
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"There is no precision {precision!r}; choose fp32 or bf16.")
     if not 3 <= max_length <= positions:
-        raise ValueError(
-            f"max_length is {max_length}; {encoder.name} reads from 3 to {positions} tokens, as it has {positions} positions."
-        )
+        raise ValueError(f"max_length is {max_length}; {encoder.name} reads from 3 to {positions} tokens.")
     if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
-        raise ValueError(
-            f"layers {tuple(layers)}: name one or more of 0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}."
-        )
+        known = f"0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}"
+        raise ValueError(f"layers {tuple(layers)}: name one or more of {known}.")
     if "pooler" in ways and not {-1, depth} & set(layers):
-        raise ValueError(
-            "BERT's pooler reads the last layer, so name -1 among the layers, or choose another pooling."
-        )
-    if any(module.training for module in model.modules()):
-        raise ValueError(
-            "The encoder is in training mode: dropout would make another vector of the same text at every call. "
-            "Call encoder.model.eval() first."
-        )
+        raise ValueError("BERT's pooler reads the last layer: name -1 among the layers, or pool another way.")
+    if any(module.training for module in encoder.model.modules()):
+        why = "dropout would make another vector of the same text at every call"
+        raise ValueError(f"The encoder is in training mode: {why}. Call encoder.model.eval() first.")
 
 
 def standardise(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
@@ -232,20 +210,15 @@ def has_bf16(device: torch.device) -> bool:
 
 def _parts(pooling: str, layers: tuple[int, ...], depth: int) -> list[tuple[int, str]]:
     """What a vector is put together from: (layer, way of pooling), in order."""
-    return [
-        (layer, way) for layer in layers for way in pooling.split("+") if way != "pooler" or layer == depth
-    ]
+    ways = pooling.split("+")
+    return [(layer, way) for layer in layers for way in ways if way != "pooler" or layer == depth]
 
 
 @torch.inference_mode()
 def _vectors(
-    encoder: Encoder,
-    rows: dict[bytes, list[int]],
-    pooling: str,
-    layers: tuple[int, ...],
-    precision: str,
+    encoder: Encoder, rows: dict[bytes, list[int]], pooling: str, layers: tuple[int, ...], precision: str,
     batch: list[bytes],
-) -> tuple[list[bytes], np.ndarray]:
+) -> tuple[list[bytes], np.ndarray]:  # fmt: skip
     """The vectors of one batch, shape (rows, width); the batch comes back with them."""
     device, depth = next(encoder.model.parameters()).device, encoder.model.config.num_hidden_layers
     padded = pad_rows([rows[key] for key in batch], encoder.tokenizer.pad_token_id)

@@ -5,7 +5,7 @@ alternative. Figures are made without pyplot, so nothing is drawn twice and noth
 """
 
 from course_utils.plotting.charts import (  # noqa: I001
-    bars, heatmap, intervals, label_points, learning_curves, lines, ranking, scoreboard, word_map,
+    bars, heatmap, intervals, label_points, learning_curves, lines, scoreboard, word_map,
 )  # fmt: skip
 from course_utils.plotting.diagrams import (
     PIECES, bilm_diagram, course_map, freeze_diagram, input_transformations, piece_kind, pieces_picture, taxonomy,
@@ -14,12 +14,12 @@ from course_utils.plotting.diagrams import (
 from course_utils.plotting.messages import (
     class_balance, confusion, length_histogram, padding_picture, precision_recall, threshold_figure, verdicts,
 )  # fmt: skip
-from course_utils.plotting.style import COLOURS, HATCHES, MARKERS, OTHERS, STANDIN, look, png, show
+from course_utils.plotting.style import COLOURS, LOOKS, OTHERS, STANDIN, look, png, show
 
 __all__ = [
-    "COLOURS", "HATCHES", "MARKERS", "OTHERS", "PIECES", "STANDIN", "bars", "bilm_diagram", "class_balance", "confusion",
+    "COLOURS", "LOOKS", "OTHERS", "PIECES", "STANDIN", "bars", "bilm_diagram", "class_balance", "confusion",
     "course_map", "freeze_diagram", "heatmap", "input_transformations", "intervals", "label_points", "learning_curves",
     "length_histogram", "lines", "look", "padding_picture", "piece_kind", "pieces_picture", "png", "precision_recall",
-    "ranking", "scoreboard", "show", "taxonomy", "threshold_figure", "ulmfit_diagram", "verdicts", "window_picture",
+    "scoreboard", "show", "taxonomy", "threshold_figure", "ulmfit_diagram", "verdicts", "window_picture",
     "word_map",
 ]  # fmt: skip

@@ -1,7 +1,5 @@
 """Charts of any numbers: lines, bars, cells, dots with intervals, points with names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,13 +22,11 @@ def learning_curves(history: Any, *, real: bool = True) -> Figure:
     ax.plot(epochs, validation, "o-", color=INK, markersize=5)
     up = 8 if validation[-1] >= train[-1] else -8
     for values, name, colour, shift in ((train, "training", GREY, -up), (validation, "validation", INK, up)):
-        end, beside = (epochs[-1], values[-1]), (11, shift)
-        ax.annotate(name, end, beside, textcoords="offset points", va="center", color=colour)
+        style: Style = {"textcoords": "offset points", "va": "center", "color": colour}
+        ax.annotate(name, (epochs[-1], values[-1]), (11, shift), **style)
     ax.axvline(best + 1, color=GREY, linestyle=":", zorder=0)
-    star: Style = {"color": COLOURS["spam"], "markersize": 16, "markeredgecolor": "white", "zorder": 3}
-    ax.plot(best + 1, validation[best], "*", **star)
-    top = ("data", "axes fraction")
-    ax.annotate(" lowest", (best + 1, 0.98), xycoords=top, va="top", color=COLOURS["spam"])
+    ax.plot(best + 1, validation[best], "*", color=COLOURS["spam"], markersize=16, mec="white", zorder=3)
+    ax.text(best + 1, 0.98, " lowest", transform=ax.get_xaxis_transform(), va="top", color=COLOURS["spam"])
     low, high = min(train.min(), validation.min()), max(train.max(), validation.max())
     ax.set(xlabel="epoch", ylabel="loss (mean over examples)", xlim=(0.7, len(epochs) * 1.17 + 0.3))
     ax.set_ylim(low - 0.12 * (high - low) - 1e-6, high + 0.2 * (high - low) + 1e-6)
@@ -47,8 +43,7 @@ def intervals(frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, 
     Args:
         frame: columns ``name`` (or ``method``), ``mean``, ``low``, ``high``; optionally ``scores`` (a list, one a seed)
             and ``kind`` ("baseline", "frozen" or "fine-tuned").
-        metric: what was measured, for the axis.
-        title: by default who leads.
+        metric, title: what was measured, for the axis; and the finding, by default who leads.
         real: whether the numbers come from real data; ``frame.attrs["real"]`` counts too.
     """
     rows = frame.rename(columns={"method": "name"}).sort_values("mean", ascending=False, ignore_index=True)
@@ -123,12 +118,7 @@ def heatmap(
 ) -> Figure:
     """A matrix as coloured cells: white at 0, red above, blue below; with ``numbers``, each cell says its value.
 
-    Args:
-        frame: the matrix, with names for rows and columns.
-        title: what to see in it.
-        label: what the colours measure.
-        numbers: write the values into the cells.
-        limit: the value of the strongest colour, beyond which it does not change; 0 for the largest that there is.
+    ``label`` says what the colours measure; beyond ``limit`` they stay the same (0: the largest value there is).
     """
     values = frame.to_numpy(dtype=float)
     limit = limit or float(np.nanmax(np.abs(values))) or 1.0
@@ -175,15 +165,21 @@ def word_map(points: Any, groups: Mapping[str, Sequence[str]], title: str, *, re
     return figure
 
 
-def ranking(frame: pd.DataFrame, metric: str = "spam F1") -> Figure:
-    """The scoreboard's table, best method on top: mean and interval, and beside it how many parameters were trained for it."""
+def scoreboard(frame: pd.DataFrame) -> Figure:
+    """The table of :func:`course_utils.results.scoreboard`, best method on top: its spam F1, mean and interval, and
+    beside it how many parameters were trained for it.
+
+    Raises:
+        ValueError: if the table is empty.
+    """
+    if frame.empty:
+        raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
     figure, axes = canvas(9.5, 1.5 + 0.33 * len(frame), ncols=2, sharey=True, width_ratios=[3, 1])
     (ax, sizes), trained = axes, frame["trainable parameters"].to_numpy()
     standin = (frame["data"] != "real").to_numpy()
     # Equal steps divide the distance from a perfect score: .90 to .95 is as far as .95 to .975, where methods crowd.
-    ax.set_xscale(
-        "function", functions=(lambda v: -np.log(np.maximum(1.004 - v, 1e-4)), lambda v: 1.004 - np.exp(-v))
-    )
+    stretch = (lambda v: -np.log(np.maximum(1.004 - v, 1e-4)), lambda v: 1.004 - np.exp(-v))
+    ax.set_xscale("function", functions=stretch)
     ticks = np.array([0, 0.5, 0.8, 0.9, 0.95, 0.98, 1])
     least = ticks[ticks <= min(frame["mean"].min(), 0.9)].max()
     ax.set(xlim=(least - 0.15 * (1 - least), 1.0005), ylim=(len(frame) - 0.4, -0.6))
@@ -202,30 +198,16 @@ def ranking(frame: pd.DataFrame, metric: str = "spam F1") -> Figure:
         part.tick_params(axis="y", length=0)
     ax.grid(axis="both")
     note = "bars: 95 % interval over seeds" + ("; hollow: stand-in data" if standin.any() else "")
-    ax.set_xlabel(f"mean {metric} (stretched towards 1)\n{note}")
+    ax.set_xlabel(f"mean spam F1 (stretched towards 1)\n{note}")
     sizes.set_xlabel("trained parameters\n(logarithmic)")
     sizes.spines["bottom"].set_visible(False)
     best = frame.loc[frame["mean"].idxmax()]
     size = f"{best['trainable parameters']:,} trained parameters"
-    return finish(figure, f"Best so far: {best['method']}, {metric} {best['mean']:.3f} with {size}", frame)
-
-
-def scoreboard(frame: pd.DataFrame) -> Figure:
-    """The scoreboard as a picture, from :func:`course_utils.results.scoreboard`; see :func:`ranking`.
-
-    Raises:
-        ValueError: if the table is empty.
-    """
-    if frame.empty:
-        raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
-    return ranking(frame)
+    return finish(figure, f"Best so far: {best['method']}, spam F1 {best['mean']:.3f} with {size}", frame)
 
 
 def label_points(ax: Axes, x: Any, y: Any, texts: Sequence[str]) -> None:
-    """Write a label beside each point, so that it covers no other label and no point.
-
-    Call it last, with the limits set: it fixes the layout.
-    """
+    """Labels beside points, none over another. Call it last, with the limits set: it fixes the layout."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()

@@ -1,7 +1,5 @@
 """Drawn figures: one unit is one inch and text has fixed sizes, so that it fits its box whatever the style says."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -44,11 +42,6 @@ def _box(
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = GREY) -> None:
     ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 1, "shrinkB": 1})
-
-
-def _lock(ax: Axes, x: float, y: float) -> None:
-    ax.add_patch(Arc((x, y + 0.13), 0.15, 0.22, theta1=0, theta2=180, color=INK, linewidth=2))
-    ax.add_patch(Rectangle((x - 0.12, y - 0.06), 0.24, 0.19, color=INK))
 
 
 def piece_kind(piece: str) -> str:
@@ -147,8 +140,9 @@ def freeze_diagram(
         _box(ax, x, 0.7, width, 1.1, text, **style)
         if i:
             _arrow(ax, (x - gap, 1.25), (x, 1.25))
-        if frozen:
-            _lock(ax, x + width / 2, 1.95)
+        if frozen:  # a lock
+            ax.add_patch(Arc((x + width / 2, 2.08), 0.15, 0.22, theta1=0, theta2=180, color=INK, linewidth=2))
+            ax.add_patch(Rectangle((x + width / 2 - 0.12, 1.89), 0.24, 0.19, color=INK))
     share = 100 * head_parameters / (head_parameters + encoder_parameters)
     below: Style = {"ha": "center", "va": "top", "linespacing": 1.3}
     ax.text(3.4, 0.52, f"{plain(name)}: frozen\n{encoder_parameters:,} parameters", size=10, **below)

@@ -1,7 +1,5 @@
 """What a filter is given, and what it makes of it: classes, lengths, padding, errors, thresholds."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,9 +52,8 @@ def length_histogram(
             text += f"\n{cuts[-1]} is longer than {padding}"
         ax.annotate(plain(text), (0.985, 0.95), xycoords="axes fraction", ha="right", va="top")
     axes[-1, 0].set_xlabel(f"length of a message ({unit}; longer ones are counted in the last bar)")
-    question = "How long is a message?"
-    title = f"Cutting at {padding} {unit} shortens {' and '.join(cuts)}" if padding else question
-    return finish(figure, title, real=real)
+    title = f"Cutting at {padding} {unit} shortens {' and '.join(cuts)}"
+    return finish(figure, title if padding else "How long is a message?", real=real)
 
 
 def padding_picture(
@@ -74,14 +71,8 @@ def padding_picture(
         hatch = "" if kept else "////"
         ax.add_patch(Rectangle((j, i), 1, 1, facecolor=face, edgecolor="#B5B5B5", linewidth=0.8, hatch=hatch))
         back = None if kept else {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-        style: Style = {
-            "ha": "center",
-            "va": "center",
-            "size": 8.5,
-            "color": INK if kept else GREY,
-            "bbox": back,
-        }
-        ax.text(j + 0.5, i + 0.53, plain(word), **style)
+        style: Style = {"size": 8.5, "color": INK if kept else GREY, "bbox": back}
+        ax.text(j + 0.5, i + 0.53, plain(word), ha="center", va="center", **style)
     ax.set(xlim=(0, columns), ylim=(rows, 0), xlabel="position (token)", ylabel="message")
     for axis, count in ((ax.xaxis, columns), (ax.yaxis, rows)):
         shown = np.arange(0, count, 1 if count <= 12 else 5)

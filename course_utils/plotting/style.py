@@ -1,7 +1,5 @@
 """The style that all figures share: colours and what says the same in grey, the title, the note on stand-in data."""
 
-from __future__ import annotations
-
 import base64
 import io
 import textwrap
@@ -13,22 +11,15 @@ from matplotlib.font_manager import FontProperties
 
 # Okabe and Ito's colours, safe for the common forms of colour-blindness; each has one meaning all through the course,
 # and a hatch and a marker that say the same in grey.
-COLOURS = {
-    "ham": "#0072B2",
-    "spam": "#D55E00",
-    "baseline": "#6E6E6E",
-    "frozen": "#009E73",
-    "fine-tuned": "#B0528B",
-}
-HATCHES = {"ham": "", "spam": "///", "baseline": "", "frozen": "..", "fine-tuned": "xx"}
-MARKERS = {"ham": "o", "spam": "^", "baseline": "s", "frozen": "o", "fine-tuned": "D"}
+LOOKS = {
+    "ham": ("#0072B2", "", "o"), "spam": ("#D55E00", "///", "^"), "baseline": ("#6E6E6E", "", "s"),
+    "frozen": ("#009E73", "..", "o"), "fine-tuned": ("#B0528B", "xx", "D"),
+}  # fmt: skip
 OTHERS = (
-    ("#56B4E9", "\\\\\\", "v"),
-    ("#E69F00", "++", "P"),
-    ("#222222", "oo", "X"),
-    ("#999933", "--", "p"),
+    ("#56B4E9", "\\\\\\", "v"), ("#E69F00", "++", "P"), ("#222222", "oo", "X"), ("#999933", "--", "p"),
     ("#7A4FA3", "//", "d"),
-)
+)  # fmt: skip
+COLOURS = {name: colour for name, (colour, _, _) in LOOKS.items()}
 Style = dict[str, Any]
 INK, GREY, PALE = "#222222", "#6E6E6E", "#E4E4E4"
 STANDIN = "stand-in data, written for the course"
@@ -42,11 +33,7 @@ def png(figure: Figure) -> bytes:
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display a figure with its text alternative, and close it.
-
-    Args:
-        figure: any Matplotlib figure.
-        alt: what somebody who cannot see the figure should know: what is drawn, and what it shows.
+    """Display a figure and close it; ``alt`` tells who cannot see it what is drawn, and what it shows.
 
     Raises:
         ValueError: if ``alt`` is shorter than 20 characters.
@@ -55,9 +42,7 @@ def show(figure: Figure, alt: str) -> None:
 
     alt = " ".join(alt.split())
     if len(alt) < 20:
-        raise ValueError(
-            f"alt={alt!r} is too short: say in a sentence what the figure shows, and the finding."
-        )
+        raise ValueError(f"alt={alt!r} is too short: say in a sentence what is drawn, and the finding.")
     data = {"image/png": base64.b64encode(png(figure)).decode("ascii"), "text/plain": "Figure"}
     # Figures made by pyplot would be shown a second time at the end of the cell.
     if getattr(figure.canvas, "manager", None) is not None:
@@ -69,9 +54,7 @@ def show(figure: Figure, alt: str) -> None:
 
 def look(name: str, position: int = 0) -> tuple[str, str, str]:
     """Colour, hatch and marker of a class or a kind of method."""
-    if name in COLOURS:
-        return COLOURS[name], HATCHES[name], MARKERS[name]
-    return OTHERS[position % len(OTHERS)]
+    return LOOKS.get(name) or OTHERS[position % len(OTHERS)]
 
 
 def canvas(width: float, height: float, **subplots: Any) -> tuple[Figure, Any]:

@@ -1,7 +1,5 @@
 """Names in sentences: from the tags of tokens to spans."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 Span = tuple[int, int, str]  # the first token, the one after the last, the kind of name
@@ -10,8 +8,7 @@ Span = tuple[int, int, str]  # the first token, the one after the last, the kind
 def spans(tags: Sequence[str]) -> set[Span]:
     """The names that B-, I- and O tags mark: ``["O", "B-person", "I-person"]`` -> ``{(1, 3, "person")}``.
 
-    A tag I that continues nothing of its kind begins a name, as in the CoNLL shared tasks' script. Without kinds, B, I and
-    O alone, each name has the kind "".
+    A tag I that continues nothing of its kind begins a name, as in CoNLL's script. Without kinds, each has "".
     """
     names: set[Span] = set()
     start, name_kind = None, ""  # of the name that is open

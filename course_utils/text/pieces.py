@@ -7,8 +7,6 @@ system*, arXiv:1609.08144, section 4.1; Devlin et al. (2019), *BERT*, arXiv:1810
 For pairs by their counts: Sennrich et al. (2016), *Neural machine translation of rare words with subword units*, section 3.2.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Mapping
@@ -32,9 +30,8 @@ def is_chinese(character: str) -> bool:
 
 def is_punctuation(character: str) -> bool:
     """Unicode's punctuation, and what looks like it on an English keyboard: $, + and ^ are symbols to Unicode."""
-    return unicodedata.category(character)[0] == "P" or (
-        character.isascii() and not character.isalnum() and character > " "
-    )
+    symbol = character.isascii() and not character.isalnum() and character > " "
+    return symbol or unicodedata.category(character)[0] == "P"
 
 
 def basic_tokens(text: str, lowercase: bool = True) -> list[str]:

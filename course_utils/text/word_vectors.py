@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:  # half a second, which models and features do without
     import pandas as pd
@@ -27,9 +28,7 @@ class WordVectors:
     def __init__(self, words: Sequence[str], matrix: np.ndarray):
         matrix = np.asarray(matrix, dtype=np.float32)
         if matrix.ndim != 2 or len(words) != len(matrix):
-            raise ValueError(
-                f"One row for each word, please: {len(words)} words, a matrix of shape {matrix.shape}."
-            )
+            raise ValueError(f"One row for each word, please: {len(words)} words, a matrix {matrix.shape}.")
         self.words, self.matrix = list(words), matrix
         self.index = {word: number for number, word in enumerate(self.words)}
         if len(self.index) < len(self.words):
@@ -74,9 +73,8 @@ class WordVectors:
         """
         vector = self[of] if isinstance(of, str) else np.asarray(of, dtype=np.float32)
         scores = self.unit @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
-        hidden = [
-            self.index[word] for word in {*without, *([of] if isinstance(of, str) else [])} if word in self
-        ]
+        unwanted = {*without, of} if isinstance(of, str) else set(without)
+        hidden = [self.index[word] for word in unwanted if word in self]
         scores[hidden] = -np.inf
         best = np.argsort(-scores, kind="stable")[: min(count, len(self) - len(hidden))]
         return [(self.words[row], float(scores[row])) for row in best]
@@ -84,8 +82,7 @@ class WordVectors:
     def analogy(self, a: str, b: str, c: str, count: int = 5) -> list[tuple[str, float]]:
         """What is to ``c`` as ``b`` is to ``a``: the neighbours of b - a + c, the three words themselves left out.
 
-        All three are brought to length 1 first (3CosAdd: Mikolov et al. 2013, arXiv:1301.3781; the name is Levy and
-        Goldberg's, 2014).
+        All three are brought to length 1 first (3CosAdd: Mikolov et al. 2013, arXiv:1301.3781).
         """
         self[a], self[b], self[c]
         one, two, three = (self.unit[self.index[word]] for word in (a, b, c))
@@ -106,18 +103,13 @@ def score_analogies(vectors: WordVectors, questions: pd.DataFrame) -> pd.DataFra
     covered = np.logical_and.reduce([column.notna() for column in columns])
     ids = np.stack([column[covered].to_numpy(np.int64) for column in columns], axis=1)
     right = np.zeros(len(questions), dtype=bool)
-    if len(ids):
-        right[covered] = _nearest_is_right(torch.from_numpy(vectors.unit), torch.from_numpy(ids)).numpy()
-    frame = questions[["section", "kind"]].assign(
-        asked=1, covered=covered.astype(int), right=right.astype(int)
-    )
+    right[covered] = _nearest_is_right(torch.from_numpy(vectors.unit), torch.from_numpy(ids)).numpy()
+    frame = questions[["section", "kind"]].assign(asked=True, covered=covered, right=right)
     return frame.groupby(["section", "kind"], sort=False).sum().reset_index("kind")
 
 
 @torch.inference_mode()
-def _nearest_is_right(
-    unit: torch.Tensor, ids: torch.Tensor, rows: int = 1024, columns: int = 1024
-) -> torch.Tensor:
+def _nearest_is_right(unit: Tensor, ids: Tensor, rows: int = 1024, columns: int = 1024) -> Tensor:
     """Whether the fourth word beats all others; (questions, 4) -> (questions,), in tiles that stay in the processor's cache."""
     right = []
     for part in ids.split(rows):
@@ -149,9 +141,7 @@ def score_similarities(vectors: WordVectors, pairs: pd.DataFrame) -> dict[str, f
     from scipy.stats import spearmanr
 
     covered = pairs[pairs["one"].isin(vectors.index) & pairs["other"].isin(vectors.index)]
-    cosines = [
-        vectors.similarity(one, other) for one, other in zip(covered["one"], covered["other"], strict=True)
-    ]
+    cosines = [vectors.similarity(*words) for words in covered[["one", "other"]].to_numpy()]
     rank = float(spearmanr(cosines, covered["rating"]).statistic) if len(covered) > 1 else float("nan")
     return {"spearman": rank, "covered": len(covered), "pairs": len(pairs)}
 
@@ -176,9 +166,7 @@ def score_senses(vectors: np.ndarray, senses: pd.DataFrame) -> pd.Series:
 
     vectors = np.asarray(vectors, dtype=np.float64)
     if len(vectors) != len(senses):
-        raise ValueError(
-            f"One vector for each sentence, please: {len(vectors)} vectors, {len(senses)} sentences."
-        )
+        raise ValueError(f"One vector for each sentence, please, not {len(vectors)} for {len(senses)}.")
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     scores = {}
     for word, rows in senses.reset_index(drop=True).groupby("word", sort=False):

@@ -1,7 +1,5 @@
 """From text to numbers: sentences, words, and a vocabulary."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -70,9 +68,7 @@ class Vocabulary:
         counter: Counter[str] = Counter()
         for sentence in sentences:
             if isinstance(sentence, str):
-                raise TypeError(
-                    f"A sentence must be a list of words, and this one is the string {sentence[:40]!r}."
-                )
+                raise TypeError(f"A sentence must be a list of words, not the string {sentence[:40]!r}.")
             counter.update(sentence)
         kept = [(word, count) for word, count in counter.items() if count >= min_count]
         # By count, then by spelling: the order must not depend on which word came first.
@@ -111,6 +107,5 @@ class Vocabulary:
             known = [index[word] for word in sentence if word in index]
             ids.extend(known)
             lengths.append(len(known))
-        return EncodedText(
-            np.array(ids, dtype=np.int64), np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-        )
+        numbers = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+        return EncodedText(np.array(ids, dtype=np.int64), numbers)

@@ -1,7 +1,5 @@
 """What all widgets share: how they are shown, what they say in words, when they answer."""
 
-from __future__ import annotations
-
 import asyncio
 import html
 from collections.abc import Callable, Mapping
@@ -106,14 +104,9 @@ def ask_panel(fields: Mapping[str, str], answer: Callable[..., str], button: str
     def ask(_: Any = None) -> None:
         contents = [entry.value.strip() for entry in entries]
         empty = [entry.description for entry, text in zip(entries, contents, strict=True) if not text]
-        if empty:
-            shown.value = note(f"Please fill in: {', '.join(empty)}.")
-            return
-        if refusal := too_long(max(contents, key=len)):
-            shown.value = note(refusal)
-            return
+        refusal = f"Please fill in: {', '.join(empty)}." if empty else too_long(max(contents, key=len))
         try:
-            shown.value = answer(*contents)
+            shown.value = note(refusal) if refusal else answer(*contents)
         except Exception as error:
             shown.value = trouble(error)
 

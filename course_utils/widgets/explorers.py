@@ -1,8 +1,6 @@
 """Asking a model: words for their neighbours, texts for their pieces, blanks, attention; and training on."""
 
-from __future__ import annotations
-
-import html
+import html  # noqa: I001
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,35 +8,25 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from tokenizers import Tokenizer
 
 from course_utils import plotting
 from course_utils.session import show_progress
 from course_utils.text import WordVectors
 from course_utils.widgets.base import (
-    LONGEST,
-    ask_panel,
-    at_rest,
-    follow_panel,
-    note,
-    put_picture,
-    show_widget,
-    too_long,
-    trouble,
-    wide,
-)
+    LONGEST, ask_panel, at_rest, follow_panel, note, put_picture, show_widget, too_long, trouble, wide,
+)  # fmt: skip
+
+Look = Callable[[str], tuple[Sequence[str], np.ndarray]]
 
 
 def first_contact() -> None:
     """A first widget: type a sentence, see it as words, letters and numbers."""
     start = "Words in, numbers out."
-    show_widget(first_contact_panel(start), f"Run this cell in a notebook to type here. {describe(start)}")
-
-
-def first_contact_panel(text: str = "") -> ipw.VBox:
-    """The widget of :func:`first_contact`: it answers while you type."""
-    entry = ipw.Text(value=text, description="sentence", placeholder="Type a sentence", layout=wide())
-    return follow_panel(entry, lambda text: note(html.escape(describe(text))))
+    entry = ipw.Text(value=start, description="sentence", placeholder="Type a sentence", layout=wide())
+    panel = follow_panel(entry, lambda text: note(html.escape(describe(text))))
+    show_widget(panel, f"Run this cell in a notebook to type here. {describe(start)}")
 
 
 def describe(text: str) -> str:
@@ -60,22 +48,19 @@ def _ranking(scored: Sequence[tuple[str, float]]) -> str:
 
 def neighbours_explorer(vectors: WordVectors, word: str = "river", count: int = 8) -> None:
     """Type a word, see its nearest neighbours."""
-
-    def answer(asked: str) -> str:
-        return note(_ranking(vectors.neighbours(asked.lower(), count)))
-
-    panel = ask_panel({"word": word}, answer, "Neighbours")
+    panel = ask_panel(
+        {"word": word}, lambda asked: note(_ranking(vectors.neighbours(asked.lower(), count))), "Neighbours"
+    )
     near = ", ".join(name for name, _ in vectors.neighbours(word, count))
     show_widget(panel, f"Run this cell in a notebook to type a word. Nearest to {word}: {near}.")
 
 
 def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had", "has", "was")) -> None:
     """Type three words, see which fourth ones complete "a is to b as c is to"."""
-
-    def answer(a: str, b: str, c: str) -> str:
-        return note(_ranking(vectors.analogy(a.lower(), b.lower(), c.lower())))
-
-    panel = ask_panel(dict(zip(("a", "is to b", "as c"), example, strict=True)), answer, "is to …?")
+    fields = dict(zip(("a", "is to b", "as c"), example, strict=True))
+    panel = ask_panel(
+        fields, lambda *words: note(_ranking(vectors.analogy(*map(str.lower, words)))), "is to …?"
+    )
     best, (a, b, c) = vectors.analogy(*example, count=1)[0][0], example
     best = f"{a} is to {b} as {c} is to: {best}."
     show_widget(panel, f"Run this cell in a notebook to type three words. {best}")
@@ -84,9 +69,8 @@ def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had
 def blank_explorer(fill: Callable[[str], Sequence[Sequence[tuple[str, float]]]], text: str) -> None:
     """Fill in the blanks of a text: ``fill`` gives the likeliest pieces, with probabilities, for each [MASK]."""
     panel = ask_panel({"text": text}, lambda asked: note(blanks_markup(fill(asked))), "Fill in")
-    show_widget(
-        panel, "Run this cell in a notebook to type a text with [MASK] and see what the model puts there."
-    )
+    otherwise = "Run this cell in a notebook to type a text with [MASK] and see what the model puts there."
+    show_widget(panel, otherwise)
 
 
 def blanks_markup(guesses: Sequence[Sequence[tuple[str, float]]]) -> str:
@@ -106,14 +90,9 @@ def pieces_explorer(tokenizer: Tokenizer, text: str) -> None:
         plotting.pieces_picture(rows, f"{pieces_summary(tokenizer, text)}: piece, id, characters"),
         f"Boxes in a row for the text {text!r}, each with a piece, its id and the characters covered: {pieces}.",
     )
-    start = f"Run this cell in a notebook to type a text of your own. So far: {pieces}"
-    show_widget(pieces_panel(tokenizer, text), start)
-
-
-def pieces_panel(tokenizer: Tokenizer, text: str = "") -> ipw.VBox:
-    """The widget of :func:`pieces_explorer`: it answers while you type."""
     entry = ipw.Textarea(value=text, description="text", placeholder="Type a text", rows=2, layout=wide())
-    return follow_panel(entry, lambda text: pieces_markup(tokenizer, text))
+    panel = follow_panel(entry, lambda text: pieces_markup(tokenizer, text))
+    show_widget(panel, f"Run this cell in a notebook to type a text of your own. So far: {pieces}")
 
 
 def pieces_summary(tokenizer: Tokenizer, text: str) -> str:
@@ -144,9 +123,7 @@ def pieces_markup(tokenizer: Tokenizer, text: str) -> str:
     return note(f"{pieces_summary(tokenizer, text)}; piece, id, characters from–to") + "".join(boxes)
 
 
-def attention_explorer(
-    look: Callable[[str], tuple[Sequence[str], np.ndarray]], sentence: str, *, layer: int = 1, head: int = 1
-) -> None:
+def attention_explorer(look: Look, sentence: str, *, layer: int = 1, head: int = 1) -> None:
     """Sliders for layer and head, and a sentence of one's own: who looks at whom.
 
     Args:
@@ -154,9 +131,44 @@ def attention_explorer(
         sentence: what is read at first.
         layer, head: where the sliders start, from 1.
     """
-    panel = attention_panel(look, sentence, layer=layer, head=head)
     tokens, maps = look(sentence)
+    entry = ipw.Text(value=sentence, description="sentence", continuous_update=False, layout=wide())
+    layers = ipw.IntSlider(value=layer, min=1, max=len(maps), description="layer", continuous_update=False)
+    heads = ipw.IntSlider(value=head, min=1, max=maps.shape[1], description="head", continuous_update=False)
+    text, picture = ipw.HTML(), ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
+    known = {sentence: (tokens, maps)}  # a sentence is read once, whatever the sliders do
+
+    def answer(asked: str) -> tuple[str, Figure | None]:
+        if not asked:
+            return note("There is nothing to look at yet: type a sentence."), None
+        if refusal := too_long(asked):
+            return note(refusal, good=False), None
+        if asked not in known:
+            read = look(asked)
+            known.clear()
+            known[asked] = read
+        tokens, maps = known[asked]
+        if len(tokens) > 40:
+            return note(f"{len(tokens)} tokens are too many for a picture: 40 at most, please."), None
+        weights = maps[layers.value - 1, heads.value - 1]
+        frame = pd.DataFrame(weights, index=tokens, columns=tokens)
+        title = f"Layer {layers.value}, head {heads.value}: who looks (rows) at whom (columns)"
+        words = note(f"Strongest between words: {html.escape(strongest_looks(tokens, weights))}.")
+        return words, plotting.heatmap(frame, title, "weight", numbers=False, limit=1)
+
+    def redraw(_: Any = None) -> None:
+        try:
+            text.value, figure = answer(" ".join(entry.value.split()))
+        except Exception as error:
+            text.value, figure = trouble(error), None
+        put_picture(picture, figure)
+
+    follow = at_rest(redraw)
+    for control in (entry, layers, heads):
+        control.observe(follow, names="value")
+    redraw()
     now = f"Layer {layer}, head {head}: {strongest_looks(tokens, maps[layer - 1, head - 1])}."
+    panel = ipw.VBox([entry, layers, heads, text, picture])
     show_widget(panel, f"Run this cell in a notebook to choose layer, head and sentence. {now}")
 
 
@@ -167,68 +179,12 @@ def strongest_looks(tokens: Sequence[str], weights: np.ndarray, count: int = 3) 
     return ", ".join(f"{tokens[i]} looks at {tokens[j]}" for _, i, j in pairs) or "no words"
 
 
-def attention_panel(
-    look: Callable[[str], tuple[Sequence[str], np.ndarray]], sentence: str, *, layer: int = 1, head: int = 1
-) -> ipw.VBox:
-    """The widget of :func:`attention_explorer`: sentence, two sliders, a line of text and a picture."""
-    tokens, maps = look(sentence)
-    entry = ipw.Text(value=sentence, description="sentence", continuous_update=False, layout=wide())
-    layers = ipw.IntSlider(value=layer, min=1, max=len(maps), description="layer", continuous_update=False)
-    heads = ipw.IntSlider(value=head, min=1, max=maps.shape[1], description="head", continuous_update=False)
-    text, picture = ipw.HTML(), ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
-    known = {sentence: (tokens, maps)}  # a sentence is read once, whatever the sliders do
-
-    def redraw(_: Any = None) -> None:
-        asked = " ".join(entry.value.split())
-        if not asked:
-            put_picture(picture, None)
-            text.value = note("There is nothing to look at yet: type a sentence.")
-            return
-        try:
-            if refusal := too_long(asked):
-                raise ValueError(refusal)
-            if asked not in known:
-                read = look(asked)
-                known.clear()
-                known[asked] = read
-        except Exception as error:
-            put_picture(picture, None)
-            text.value = trouble(error)
-            return
-        tokens, maps = known[asked]
-        if len(tokens) > 40:
-            put_picture(picture, None)
-            text.value = note(f"{len(tokens)} tokens are too many for a picture: 40 at most, please.")
-            return
-        weights = maps[layers.value - 1, heads.value - 1]
-        frame = pd.DataFrame(weights, index=tokens, columns=tokens)
-        title = f"Layer {layers.value}, head {heads.value}: who looks (rows) at whom (columns)"
-        put_picture(picture, plotting.heatmap(frame, title, "weight", numbers=False, limit=1))
-        text.value = note(f"Strongest between words: {html.escape(strongest_looks(tokens, weights))}.")
-
-    follow = at_rest(redraw)
-    for control in (entry, layers, heads):
-        control.observe(follow, names="value")
-    redraw()
-    return ipw.VBox([entry, layers, heads, text, picture])
-
-
 def training_explorer(train: Callable[[int], Any], look: Callable[[], str]) -> None:
-    """A slider and a button: train for some more epochs, then see once more what ``look()`` says.
-
-    Args:
-        train: is given the number of epochs.
-        look: what has been learned so far, in words.
-    """
-    now = look()
-    show_widget(training_panel(train, look), f"Run this cell in a notebook to train on. So far: {now}")
-
-
-def training_panel(train: Callable[[int], Any], look: Callable[[], str]) -> ipw.VBox:
-    """The widget of :func:`training_explorer`: what was learned before stays on show, the newest on top."""
+    """A slider and a button: ``train`` so many more epochs, then say what ``look()`` sees, the newest on top."""
     slider = ipw.IntSlider(value=1, min=1, max=10, description="epochs")
     press = ipw.Button(description="Train on", button_style="primary")
-    lines = [f"before: {html.escape(look())}"]
+    now = look()
+    lines = [f"before: {html.escape(now)}"]
     shown = ipw.HTML(note(lines[0]))
     total = 0
 
@@ -246,20 +202,20 @@ def training_panel(train: Callable[[int], Any], look: Callable[[], str]) -> ipw.
             press.disabled = False
 
     press.on_click(go)
-    return ipw.VBox([slider, press, shown])
+    show_widget(ipw.VBox([slider, press, shown]), f"Run this cell in a notebook to train on. So far: {now}")
 
 
 def live_curve(title: str, xlabel: str, ylabel: str) -> Callable[[float], None]:
     """A curve that grows with every value it is given; in profile ``ci``, where nobody watches, nothing is shown."""
     values: list[float] = []
+    if not show_progress():
+        return values.append
     picture = ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
-    if show_progress():
-        show_widget(picture, "Run this cell in a notebook to watch the curve grow.")
+    show_widget(picture, "Run this cell in a notebook to watch the curve grow.")
 
     def add(value: float) -> None:
         values.append(float(value))
-        if show_progress():
-            frame = pd.DataFrame({ylabel: values}, index=range(1, len(values) + 1))
-            put_picture(picture, plotting.lines(frame, title, xlabel, ylabel))
+        frame = pd.DataFrame({ylabel: values}, index=range(1, len(values) + 1))
+        put_picture(picture, plotting.lines(frame, title, xlabel, ylabel))
 
     return add

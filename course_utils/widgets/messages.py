@@ -1,7 +1,5 @@
 """A filter at hand: its threshold as a slider, and messages of one's own."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,31 +23,21 @@ def threshold_explorer(labels: Any, scores: Any, threshold: float = 0.5, *, real
     Shows the figure for ``threshold`` first, for readers whose page runs no widgets and to compare with.
 
     Args:
-        labels: 0 (ham) or 1 (spam), (n,).
-        scores: spam probabilities, (n,).
+        labels, scores: 0 (ham) or 1 (spam), (n,), and spam probabilities, (n,).
         threshold: where the slider starts.
         real: False where the data were written for the course.
 
     Raises:
         ValueError: if the two do not fit together, or a score is no probability.
     """
-    panel = threshold_panel(labels, scores, threshold, real=real)
-    figure = plotting.threshold_figure(labels, scores, threshold, real=real)
-    alt = "Histograms of the spam probability, ham above and spam below. "
-    plotting.show(figure, alt + figure.get_suptitle())
-    start = "Run this cell in a notebook to move the threshold with a slider; above it stands at its start."
-    show_widget(panel, start)
-
-
-def threshold_panel(labels: Any, scores: Any, threshold: float = 0.5, *, real: bool = True) -> ipw.VBox:
-    """The widget of :func:`threshold_explorer`: slider, text, and a picture drawn anew once the slider moves."""
     truth, values = np.asarray(labels), np.asarray(scores, dtype=float)
     if truth.shape != values.shape or truth.ndim != 1 or not len(truth):
         raise ValueError(f"One label for each score, please: labels {truth.shape}, scores {values.shape}.")
     if not set(np.unique(truth)) <= {0, 1} or not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(
-            "Labels must be 0 or 1, and scores probabilities between 0 and 1 (after softmax or exp)."
-        )
+        raise ValueError("Labels must be 0 or 1, scores probabilities from 0 to 1 (after softmax or exp).")
+    figure = plotting.threshold_figure(labels, scores, threshold, real=real)
+    alt = "Histograms of the spam probability, ham above and spam below. "
+    plotting.show(figure, alt + figure.get_suptitle())
     style = {"description": "threshold", "continuous_update": False, "layout": wide(480)}
     slider = ipw.FloatSlider(value=threshold, min=0, max=1, step=0.01, **style)
     text = ipw.HTML(threshold_text(truth, values, threshold))
@@ -61,7 +49,8 @@ def threshold_panel(labels: Any, scores: Any, threshold: float = 0.5, *, real: b
         text.value = threshold_text(truth, values, change["new"])
 
     slider.observe(at_rest(redraw), names="value")
-    return ipw.VBox([slider, text, picture])
+    start = "Run this cell in a notebook to move the threshold with a slider; above it stands at its start."
+    show_widget(ipw.VBox([slider, text, picture]), start)
 
 
 def threshold_text(labels: np.ndarray, scores: np.ndarray, threshold: float) -> str:
@@ -78,19 +67,15 @@ def threshold_text(labels: np.ndarray, scores: np.ndarray, threshold: float) -> 
 
 
 def message_box(
-    predict: Callable[[str], float],
-    examples: Sequence[str] = EXAMPLES,
-    *,
-    threshold: float = 0.5,
-    real: bool = True,
-) -> None:
+    predict: Callable[[str], float], examples: Sequence[str] = EXAMPLES, *,
+    threshold: float = 0.5, real: bool = True,
+) -> None:  # fmt: skip
     """Type a message and read what the model makes of it.
 
     Shows the verdicts on ``examples`` first, for readers whose page runs no widgets.
 
     Args:
         predict: from a text to its spam probability.
-        examples: messages for the figure.
         threshold: from which probability on a message is called spam.
         real: False where the model learned from data written for the course.
     """
@@ -109,34 +94,29 @@ def message_panel(predict: Callable[[str], float], *, threshold: float = 0.5) ->
     button = ipw.Button(description="Ham or spam?", button_style="primary")
     answer, printed = ipw.HTML(), ipw.Output()
 
-    def ask(_: Any) -> None:
-        printed.outputs = ()
-        text = " ".join(entry.value.split())
+    def reply(text: str) -> str:
         if not text:
-            answer.value = note("There is nothing to read yet: type a message first.")
-            return
+            return note("There is nothing to read yet: type a message first.")
         if len(text) > LONGEST:
-            answer.value = note(
-                f"That is long for a text message: {len(text):,} characters. Please keep it under {LONGEST:,}; the "
-                "model has only seen short ones."
-            )
-            return
+            long = f"That is long for a text message: {len(text):,} characters."
+            return note(f"{long} Please keep it under {LONGEST:,}; the model has only seen short ones.")
         try:
             with printed:
                 probability = float(predict(text))
             if not 0 <= probability <= 1:
                 raise ValueError(f"{probability} is no probability")
         except Exception as error:
-            words = html.escape(f"{type(error).__name__}: {error}")
-            answer.value = note(
-                f"The model could not answer ({words}). Run the cells above again, then this one.", good=False
-            )
-            return
+            words = f"The model could not answer ({html.escape(f'{type(error).__name__}: {error}')})."
+            return note(f"{words} Run the cells above again, then this one.", good=False)
         verdict = "spam" if probability >= threshold else "ham"
-        answer.value = note(
+        return note(
             f"<b>{verdict}</b>: spam probability {probability:.3f}, threshold {threshold:.2f}<br>"
             f"<i>{html.escape(text[:120])}{'…' if len(text) > 120 else ''}</i>"
         )
+
+    def ask(_: Any) -> None:
+        printed.outputs = ()
+        answer.value = reply(" ".join(entry.value.split()))
 
     button.on_click(ask)
     forget(answer, entry)

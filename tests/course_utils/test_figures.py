@@ -110,7 +110,7 @@ def test_learning_curves_are_named_and_the_lowest_validation_loss_is_marked(vali
     for line, name in ((first, "training"), (second, "validation")):
         assert names[name].xy == (3, line.get_ydata()[-1]) and names[name].get_color() == line.get_color()
     assert (names["validation"].xyann[1] > 0) == (validation[-1] > train[-1])
-    assert names[" lowest"].xy[0] == best + 1
+    assert names[" lowest"].get_position()[0] == best + 1
 
 
 def test_confusion_gives_shares_of_each_row_and_names_both_errors():
@@ -219,7 +219,7 @@ def test_intervals_lie_along_the_scores_with_the_dot_at_the_mean():
         marks = line_at(ax, places[row.method])
         low, high = marks["-"].get_xdata()
         assert (low, high) == (row.low, row.high) or np.isnan([low, high, row.low]).all()
-        colour, marker = plotting.COLOURS[row.kind], plotting.MARKERS[row.kind]
+        colour, _, marker = plotting.LOOKS[row.kind]
         assert list(marks[marker].get_xdata()) == [row.mean]
         assert same_color(marks[marker].get_color(), colour) and same_color(marks["-"].get_color(), colour)
         assert written(ax)[f"{row.mean:.3f}"][1] == places[row.method]
@@ -334,7 +334,7 @@ def test_the_ranking_has_interval_mean_and_size_of_a_method_in_its_row():
             "data": ["real", "stand-in", "real"],
         }
     )
-    figure = plotting.ranking(frame, "F1")
+    figure = plotting.scoreboard(frame)
     ax, sizes = figure.axes
     places = rows(ax)
     assert list(places) == ["big", "small", "words"] and upside_down(ax)
@@ -351,7 +351,7 @@ def test_the_ranking_has_interval_mean_and_size_of_a_method_in_its_row():
     assert shown[0] < shown[1] < shown[2] and sizes.get_xscale() == "log"
     assert (
         figure.get_suptitle().replace("\n", " ")
-        == "Best so far: big, F1 0.990 with 1,000,000 trained parameters"
+        == "Best so far: big, spam F1 0.990 with 1,000,000 trained parameters"
     )
 
 

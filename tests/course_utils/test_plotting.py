@@ -175,9 +175,9 @@ def test_a_share_is_never_rounded_to_all_or_nothing():
 
 
 def test_classes_and_methods_differ_without_colour():
-    assert set(plotting.COLOURS) == set(plotting.HATCHES) == set(plotting.MARKERS)
-    assert plotting.HATCHES["ham"] != plotting.HATCHES["spam"]
-    assert len({plotting.MARKERS[name] for name in ("baseline", "frozen", "fine-tuned")}) == 3
+    assert set(plotting.COLOURS) == set(plotting.LOOKS)
+    assert plotting.look("ham")[1] != plotting.look("spam")[1]
+    assert len({plotting.look(name)[2] for name in ("baseline", "frozen", "fine-tuned")}) == 3
     looks = [plotting.look(name, i) for i, name in enumerate(("ham", "spam", "delivery", "code"))]
     assert len({hatch for _, hatch, _ in looks}) == len({marker for *_, marker in looks}) == 4
 
