@@ -1,4 +1,4 @@
-"""What Sphinx calls to make the site: its settings, formulas without a script, words for figures, links between lectures."""
+"""What Sphinx calls to make the site: formulas without a script, words for figures, links between lectures."""
 
 from __future__ import annotations
 
@@ -13,53 +13,17 @@ from sphinx import addnodes
 
 from course_tools import notebooks, pages
 
+Texts = dict[str, str]  # of each page, for the search
 MENTIONED = re.compile(r"\b[Ll]ectures? \d\d(?:(?:, and |, | and | or | to |–)\d\d)*\b")
+NUMBER = re.compile(r"(?:[Ll]ectures? )?(\d\d)")
 INLINE = re.compile(r'(\(?<math [^>]*display="inline"(?:(?!</math>).)*</math>[^\s<]+)', re.DOTALL)
 FETCH = """\
 window.fetch = (address) =>
   Promise.resolve({ text: () => Promise.resolve(courseTexts[String(address).split("/").pop()] ?? "") });"""
 # Where a text is no place for a link.
 CLOSED = (
-    nodes.reference,
-    addnodes.pending_xref,
-    nodes.title,
-    nodes.literal,
-    nodes.FixedTextElement,
-    nodes.raw,
+    nodes.reference | addnodes.pending_xref | nodes.title | nodes.literal | nodes.FixedTextElement | nodes.raw
 )
-
-SETTINGS: dict[str, Any] = {
-    "extensions": ["myst_nb", "course_tools.site_extension"],
-    "language": "en",  # Sphinx's en_GB lacks the sentence that ends a search
-    "smartquotes": False,  # the lectures set their own
-    # Formulas and tables as Jupyter reads them; what MyST reads into Markdown beyond that is switched off.
-    "myst_enable_extensions": ["amsmath", "dollarmath", "strikethrough", "tasklist"],
-    "myst_disable_syntax": ["myst_block_break", "myst_line_comment", "myst_role", "myst_target"],
-    "myst_heading_anchors": 4,
-    "myst_update_mathjax": False,
-    "highlight_language": "none",
-    "nb_execution_mode": "off",
-    "nb_merge_streams": True,
-    "nb_ipywidgets_js": {},  # these would come from a CDN
-    "html_math_renderer": "mathml",
-    "html_theme": "sphinx_book_theme",
-    "html_static_path": ["_static"],
-    "html_css_files": ["course.css"],
-    "html_last_updated_fmt": None,
-    "html_copy_source": False,
-    "html_show_sourcelink": False,
-    "html_show_copyright": False,
-    "html_use_index": False,
-    "html_permalinks_icon": "#",
-    "html_context": {"default_mode": "auto"},
-    "html_theme_options": {
-        "footer_content_items": [],
-        "use_download_button": False,
-        "use_fullscreen_button": False,
-        "toc_title": "On this page",
-        "search_bar_text": "Search the lectures",
-    },
-}
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -69,7 +33,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math, None))
     app.connect("doctree-read", _describe_pictures)
     app.connect("doctree-read", _link_lectures)
-    texts: dict[str, str] = {}
+    texts: Texts = {}
     app.connect("html-page-context", functools.partial(_finish_page, texts))
     app.connect("build-finished", functools.partial(_write_texts, texts))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -93,30 +57,25 @@ def _describe_pictures(app: Any, doctree: Any) -> None:
 
 def _link_lectures(app: Any, doctree: Any) -> None:
     """`lecture 03` and `lectures 04, 06` lead there, where the lecture is on the site."""
-    here = Path(doctree["source"]).stem
-    for text in list(doctree.findall(nodes.Text)):
-        above = text.parent
-        while above is not None and not isinstance(above, CLOSED):
-            above = above.parent
-        if above is not None:
-            continue
+    closed = {
+        id(text)
+        for node in doctree.findall(lambda node: isinstance(node, CLOSED))
+        for text in node.findall(nodes.Text)
+    }
+    for text in [text for text in doctree.findall(nodes.Text) if id(text) not in closed]:
         linked, done = [], 0
         for mention in MENTIONED.finditer(text):
-            for part in re.finditer(r"(?:[Ll]ectures? )?(\d\d)", mention[0]):
+            for part in NUMBER.finditer(text, *mention.span()):
                 name = app.config.course_numbers.get(part[1])
-                if name in (None, here):
-                    continue
-                start, end = (mention.start() + place for place in part.span())
-                link = nodes.reference("", part[0], refuri=f"{name}.html", internal=True)
-                linked += [nodes.Text(text[done:start]), link]
-                done = end
+                if name not in (None, Path(doctree["source"]).stem):
+                    link = nodes.reference("", part[0], refuri=f"{name}.html", internal=True)
+                    linked += [nodes.Text(text[done : part.start()]), link]
+                    done = part.end()
         if linked:
             text.parent.replace(text, [*linked, nodes.Text(text[done:])])
 
 
-def _finish_page(
-    texts: dict[str, str], app: Any, page: str, template: str, context: Any, doctree: Any
-) -> None:
+def _finish_page(texts: Texts, app: Any, page: str, template: str, context: Any, doctree: Any) -> None:
     """Small repairs of a page's body, and its text for the search.
 
     A folded cell is called what it says ("Show the solution"), also by a screen reader; a comma stays with its formula.
@@ -135,7 +94,7 @@ def _finish_page(
     texts[f"{page}.html"] = f'<div role="main">{text}</div>'
 
 
-def _write_texts(texts: dict[str, str], app: Any, exception: Exception | None) -> None:
+def _write_texts(texts: Texts, app: Any, exception: Exception | None) -> None:
     """Sphinx's search fetches a page to show where it found a word. From a file nothing can be fetched: bring it along."""
     if exception is None:
         known = json.dumps(texts, ensure_ascii=False, sort_keys=True)
