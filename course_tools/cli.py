@@ -194,7 +194,7 @@ def slides(
 
     out = out.resolve()
     decks = write_slides(notebooks.find(names), out)
-    slide_count = sum(deck.count for deck in decks)
+    slide_count = sum(len(stack) for deck in decks for stack in deck.stacks)
     _say(f"{slide_count} slides for {_count(len(decks), 'lecture')}: open {out / 'index.html'}")
 
 

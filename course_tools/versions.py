@@ -30,7 +30,8 @@ def _tagged(cell: NotebookNode, tag: str) -> bool:
     return cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
 
 
-def _unfolded(text: str) -> str:
+def without_folds(text: str) -> str:
+    """What a lecture says where it has no folded solutions."""
     for told, left in FOLDED.items():
         text = text.replace(told, left)
     return text
@@ -42,7 +43,7 @@ def without_solutions(notebook: NotebookNode) -> NotebookNode:
     notebook.cells = [cell for cell in notebook.cells if not _tagged(cell, "solution")]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = _unfolded(ANSWERS.sub("", BADGES.sub("", cell.source)))
+            cell.source = without_folds(ANSWERS.sub("", BADGES.sub("", cell.source)))
     return notebook
 
 
@@ -84,7 +85,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
                 f"Cell {place + 1}: a solution stands between its question and its check."
             )
         checks += CHECK.findall(check.source)
-        question = _unfolded(HINTS.sub("", before[-1].source.removeprefix("## Exercises\n\n")))
+        question = without_folds(HINTS.sub("", before[-1].source.removeprefix("## Exercises\n\n")))
         answers += [new_markdown_cell(question), new_code_cell(cell.source), new_code_cell(check.source)]
     answers += [
         new_markdown_cell(ANSWERS.sub(r"\n\n**Answers:** \1", cell.source))
