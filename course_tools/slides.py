@@ -32,6 +32,8 @@ FILES = ("LICENSE", "dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plug
 ROOM = 17  # lines on a slide
 HEADINGS, REMARKS = ("title", "section", "heading"), ("see", "trap", "quiet")
 BEFORE = (*HEADINGS, *REMARKS, "text", "task")  # what may stand before a figure
+GOALS = "**What you will be able to do**"
+BADGES = re.compile(r"(?m)^\[!\[.*\n")
 FILTERS = {each.__name__: each for each in (pages.markdown, pages.inline, pages.coloured, prose.plain)}
 UNSHOWN = re.compile(r"(?s)<(style|script).*?</\1>| style=\"[^\"]*\"| border=\"\d\"|\x1b\[[0-9;]*m")
 
@@ -121,60 +123,52 @@ class Deck:
 
 def _opening(deck: Deck, source: str) -> None:
     """The title slide with the opening question, and what one will be able to do."""
-    told = [(kind, text) for kind, text in prose.chunks(source) if not text.startswith(("# ", "[!["))]
-    goals = next((i for i, (_, text) in enumerate(told) if text.startswith("**What you will")), len(told))
-    opening = [sentence for _, text in told[:goals] for sentence in prose.sentences(text)]
-    asked = [sentence for sentence in opening if sentence.rstrip("*").endswith("?") and len(sentence) <= 160]
-    deck.begin(Block("title", deck.title, "\n\n".join(text for _, text in told[:goals])), stack=True)
-    deck.now.append(Block("text", asked[:1] or prose.lead(" ".join(opening[:2]))))
-    for _, text in told[goals : goals + 1]:
-        deck.begin(Block("section", text.strip("*")))
-    for kind, text in told[goals + 1 :]:
-        _chunk(deck, "quiet" if kind == "paragraph" else kind, text)
+    opening, _, goals = BADGES.sub("", source).partition(GOALS)
+    opening = opening.partition("\n")[2].strip()
+    asked = [each for each in prose.sentences(opening) if each.rstrip("*").endswith("?") and len(each) <= 160]
+    text = asked[:1] or prose.lead(" ".join(prose.sentences(opening)[:2]))
+    deck.begin(Block("title", deck.title, opening), Block("text", text), stack=True)
+    if goals:
+        deck.begin(Block("section", GOALS.strip("*")))
+        _prose(deck, goals)
 
 
-def _prose(deck: Deck, source: str, leaving_out: bool) -> bool:
+def _prose(deck: Deck, source: str, leaving_out: bool = False) -> bool:
     """A Markdown cell: what stands out is shown, and all of it is said. Returns whether the next is left out with it."""
     parts, first = list(prose.chunks(versions.without_folds(source))), True
     for number, (kind, text) in enumerate(parts, start=1):
         marks, _, words = text.partition(" ")
         leaving_out = words == "Glossary" if marks == "##" else leaving_out
+        content: Any = text
         if leaving_out or text.startswith("**Your progress.**"):
             continue
         if kind == "heading":
-            deck.begin(stack=marks == "##")
-            deck.now.append(Block("section" if marks == "##" else kind, words))
-        else:
-            _chunk(deck, kind, text, first, number == len(parts))
-        first = kind != "paragraph"
+            deck.begin(Block("section" if marks == "##" else kind, words), stack=marks == "##")
+            first = True
+            continue
+        if kind == "paragraph" and text.startswith("**") and text.count(" · ") > 1:  # a list in one line
+            words, _, listed = text.partition(":** ")
+            deck.add("text", f"{words}:**")
+            kind, content = "bullet_list", listed.replace(" · ", "\n- ")
+        is_paragraph = kind == "paragraph"
+        if kind.endswith("_list"):
+            items = re.split(r"(?m)^(?:[-*]|\d+\.) +", content)
+            content = [" ".join(item.split()) for item in items if item.strip()]
+        elif kind in REMARKS:
+            content = prose.lead(text, 230)
+        elif re.fullmatch(r"!\[[^\]]*\]\([^)]*\)", text):
+            kind = "picture"
+        elif text.startswith("**Exercise"):
+            kind, deck.full = "task", any(block.kind not in HEADINGS for block in deck.shown)
+        elif is_paragraph:
+            kind, content = "text", prose.shown(text, first=first, last=number == len(parts))
+        elif kind == "fence":
+            kind, content = "code", re.sub(r"^```.*\n|\n```\s*$", "", text)
+        elif kind == "table":
+            content = pages.markdown(text)
+        deck.add(kind, content, text) if content else deck.say(text)
+        first = not is_paragraph
     return leaving_out
-
-
-def _chunk(deck: Deck, kind: str, text: str, first: bool = True, last: bool = False) -> None:
-    """One piece of prose: ``first`` of a run of paragraphs, ``last`` of its cell."""
-    content: Any = text
-    if kind == "paragraph" and text.startswith("**") and text.count(" · ") > 1:  # a list in one line
-        words, _, listed = text.partition(":** ")
-        deck.add("text", f"{words}:**")
-        kind, content = "bullet_list", listed.replace(" · ", "\n- ")
-    if kind.endswith("_list"):
-        items = [" ".join(item.split()) for item in re.split(r"(?m)^(?:[-*]|\d+\.) +", content)]
-        content = [
-            item if len(prose.plain(item)) <= 200 else prose.lead(item, 160)[0] for item in items if item
-        ]
-    elif kind in ("see", "trap"):
-        content = prose.lead(text, 230)
-    elif kind == "paragraph" and re.fullmatch(r"!\[[^\]]*\]\([^)]*\)", text):
-        kind = "picture"
-    elif text.startswith("**Exercise"):
-        kind, deck.full = "task", any(block.kind not in HEADINGS for block in deck.shown)
-    elif kind == "paragraph":
-        kind, content = "text", prose.shown(text, first=first, last=last)
-    elif kind == "fence":
-        kind, content = "code", re.sub(r"^```.*\n|\n```\s*$", "", text)
-    elif kind == "table":
-        content = pages.markdown(text)
-    deck.add(kind, content, text) if content else deck.say(text)
 
 
 def _code(deck: Deck, cell: NotebookNode) -> None:
@@ -226,7 +220,7 @@ def _output(output: NotebookNode) -> tuple[str, Any]:
     text = f"{output.ename}: {output.evalue}" if output.output_type == "error" else output.get("text", "")
     text = UNSHOWN.sub("", text or data.get("text/html") or data.get("text/plain", "")).rstrip("\n")
     if set(data) == {"text/plain"} and output.output_type == "display_data":
-        return "quiet", prose.lead(html.escape(" ".join(text.split()), quote=False))[0]
+        return "quiet", html.escape(" ".join(text.split()), quote=False)
     return "table" if "text/html" in data else "output", text
 
 
