@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
@@ -18,20 +20,10 @@ ABBREVIATED = re.compile(r"(?:\bet al|\be\.g|\bi\.e|\bvs|\bcf|\bfig|\bno|\bappro
 INNER_DETAILS = re.compile(r"\n*<details>(?:(?!<details>).)*?</details>", re.DOTALL)
 TRAP = re.compile(r"(?<!\*)\*(Trap: (?:`[^`]*`|\$[^$]*\$|\*\*[^*]+\*\*|[^*`$])+)\*(?!\*)")
 SEE = re.compile(r"\*\*What (?:you should see|to look at)[:.]?\*\*")
-# Calls that draw (the figure shows what they did), show or check, and constants; each with the lines that belong to it.
-ASIDE = re.compile(
-    r"^(?:(?:[\w, ]+ = )?(?:plotting|figure|widgets)\.|(?:expect|record|print|display)\(|"
-    r"[\w, ]+ = (?:[-\d., _()e]+|([\"'])[^\"']*\1|True|False|None)[ ]*(?:#.*)?$).*(?:\n[ \t)\]}].*)*\n?",
-    re.MULTILINE,
-)
+DRAWING = ("plotting.", "figure.", "widgets.")  # calls that draw: the figure shows what they did
+QUIET = ("expect", "record", "print", "display")  # calls that check or show: what they show is on the slide
+OWN_BUSINESS = ("check_", "my_progress")  # calls that answer the one at the notebook
 MACHINERY = re.compile(r"\A# @title|^size = course\.choose\(", re.MULTILINE)
-OWN_BUSINESS = (
-    "import ",
-    "from ",
-    "check_",
-    "my_progress",
-    *" \t)]}#",
-)  # what answers the one at the notebook
 
 
 def plain(text: str) -> str:
@@ -91,18 +83,38 @@ def chunks(source: str) -> Iterator[tuple[str, str]]:
                 yield "trap" if place % 2 else "see" if SEE.match(part) else kind, part
 
 
+def _statements(source: str) -> list[tuple[ast.stmt, str]]:
+    """The statements of a cell, each with the function that it calls, with dots."""
+    with contextlib.suppress(SyntaxError):  # a magic
+        values = [(node, getattr(node, "value", None)) for node in ast.parse(source).body]
+        return [(node, ast.unparse(call.func) if isinstance(call, ast.Call) else "") for node, call in values]
+    return []
+
+
+def _names(nodes: Iterable[ast.stmt], context: type) -> set[str]:
+    names = (part for node in nodes for part in ast.walk(node) if isinstance(part, ast.Name))
+    return {name.id for name in names if isinstance(name.ctx, context)}
+
+
 def essential(source: str) -> str:
     """Code for a slide beside a figure or a table: without what only sets a constant, draws, prints or checks."""
-    checks = " ".join(aside[0] for aside in ASIDE.finditer(source) if aside[0].startswith("expect("))
-    kept = ASIDE.sub("", source)
-    for line, name in re.findall(r"(?m)^((\w+) = .*\n?)(?!\s)", kept):
-        if re.search(rf"\b{name}\b", checks) and len(re.findall(rf"\b{name}\b", kept)) == 1:
-            kept = kept.replace(line, "")
-    return re.sub(r"\n{3,}", "\n\n", kept).strip("\n")
+    statements, dropped = _statements(source), set()
+    for_checks = _names((node for node, call in statements if call == "expect"), ast.Load)
+    for_checks -= _names((node for node, call in statements if call != "expect"), ast.Load)
+    for node, call in statements:
+        value = list(ast.walk(node.value)) if isinstance(node, ast.Assign) else []
+        constant = value and all(isinstance(part, ast.Constant | ast.Tuple | ast.Load) for part in value)
+        only_checked = value and (_names([node], ast.Store) or {""}) <= for_checks
+        if call.startswith(DRAWING) or call in QUIET or constant or only_checked:
+            dropped |= {*range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    kept = [line for number, line in enumerate(source.split("\n"), start=1) if number not in dropped]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 
 
 def for_the_machine(cell: NotebookNode) -> bool:
     """Set-up, imports, the table of sizes, and the checks of exercises: nothing to look at."""
     if cell.metadata.get("course", {}).get("role") == "setup" or MACHINERY.search(cell.source):
         return True
-    return all(line.startswith(OWN_BUSINESS) for line in cell.source.split("\n") if line)
+    nodes, imports = _statements(cell.source), (ast.Import, ast.ImportFrom)
+    own = all(isinstance(node, imports) or call.startswith(OWN_BUSINESS) for node, call in nodes)
+    return own and bool(nodes or not cell.source.strip())
