@@ -50,9 +50,6 @@ CLOSING = re.compile(r"\s*(?<!`)</details>\s*")
 MENTIONED = re.compile(r"\b[Ll]ectures? \d\d(?:(?:, and |, | and | or | to |–)\d\d)*\b")
 NUMBER = re.compile(r"(?:[Ll]ectures? )?(\d\d)")
 INLINE = re.compile(r'(\(?<math [^>]*display="inline"(?:(?!</math>).)*</math>[^\s<]+)', re.DOTALL)
-FETCH = """\
-window.fetch = (address) =>
-  Promise.resolve({ text: () => Promise.resolve(courseTexts[String(address).split("/").pop()] ?? "") });"""
 # Where a text is no place for a link.
 CLOSED = (
     nodes.reference | addnodes.pending_xref | nodes.title | nodes.literal | nodes.FixedTextElement | nodes.raw
@@ -80,9 +77,8 @@ def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list
         work = Path(folder)
         described = _write_sources(paths, work / "source", solutions)
         _run_sphinx(work, described, {path.stem[:2]: path.stem for path in paths})
-        if faults := [
-            line for page in sorted((work / "html").glob("*.html")) for line in _Inspector(page).faults
-        ]:
+        written = sorted((work / "html").glob("*.html"))
+        if faults := [fault for page in written for fault in _Inspector(page).faults]:
             raise LectureError("The site is not written. " + " ".join(faults[:3]))
         _tidy(work / "html")
         (work / "html" / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
@@ -269,15 +265,11 @@ def _run_sphinx(work: Path, described: dict[str, str], numbers: dict[str, str]) 
 
 def _warning(line: str) -> str:
     """What Sphinx says of a place; myst-nb counts its lines in steps of 10,000 a cell."""
-    place = re.match(r"(?:.*/source/)?([\w.]+)(?::(\d+))?: (?:WARNING|ERROR|CRITICAL): (.+)", line)
-    if not place:
-        return line
-    name, number, what = place.groups()
-    cell = f", cell {int(number) // 10_000}" if number and name.endswith(".ipynb") else ""
-    return f"{name}{cell}: {what}"
-
-
-# While Sphinx works ----------------------------------------------------------------------------------------
+    if place := re.match(r"(?:.*/source/)?([\w.]+)(?::(\d+))?: (?:WARNING|ERROR|CRITICAL): (.+)", line):
+        name, number, what = place.groups()
+        cell = f", cell {int(number) // 10_000}" if number and name.endswith(".ipynb") else ""
+        return f"{name}{cell}: {what}"
+    return line
 
 
 def setup(app: Any) -> dict[str, Any]:
@@ -311,11 +303,8 @@ def _describe_pictures(app: Any, doctree: Any) -> None:
 
 def _link_lectures(app: Any, doctree: Any) -> None:
     """`lecture 03` and `lectures 04, 06` lead there, where the lecture is on the site."""
-    closed = {
-        id(text)
-        for node in doctree.findall(lambda node: isinstance(node, CLOSED))
-        for text in node.findall(nodes.Text)
-    }
+    without_links = doctree.findall(lambda node: isinstance(node, CLOSED))
+    closed = {id(text) for node in without_links for text in node.findall(nodes.Text)}
     for text in [text for text in doctree.findall(nodes.Text) if id(text) not in closed]:
         linked, done = [], 0
         for mention in MENTIONED.finditer(text):
@@ -329,9 +318,7 @@ def _link_lectures(app: Any, doctree: Any) -> None:
             text.parent.replace(text, [*linked, nodes.Text(text[done:])])
 
 
-def _finish_page(
-    texts: dict[str, str], app: Any, page: str, template: str, context: Any, doctree: Any
-) -> None:
+def _finish_page(texts: dict[str, str], app: Any, page: str, _: str, context: Any, doctree: Any) -> None:
     """Small repairs of a page's body, and its text for the search.
 
     A folded cell is called what it says ("Show the solution"), also by a screen reader; a comma stays with its formula.
@@ -353,12 +340,12 @@ def _finish_page(
 def _write_texts(texts: dict[str, str], app: Any, exception: Exception | None) -> None:
     """Sphinx's search fetches a page to show where it found a word. From a file nothing can be fetched: bring it along."""
     if exception is None:
-        known = json.dumps(texts, ensure_ascii=False, sort_keys=True)
-        script = f"const courseTexts = {known};\n{FETCH}\n"
-        (Path(app.outdir) / "_static" / "course-texts.js").write_text(script, encoding="utf-8", newline="\n")
-
-
-# Behind Sphinx -----------------------------------------------------------------------------------------------
+        known, fetch = (
+            json.dumps(texts, ensure_ascii=False, sort_keys=True),
+            (HERE / "site_search.js").read_text(),
+        )
+        script = f"const courseTexts = {known};\n{fetch}"
+        notebooks.write_text(script, Path(app.outdir) / "_static" / "course-texts.js")
 
 
 class _Inspector(HTMLParser):

@@ -95,15 +95,10 @@ class Deck:
 
     def takes(self, block: Block) -> bool:
         """Whether there is room for a block; a figure follows nothing but words and a little code."""
-        crowded = [
-            other
-            for other in self.shown
-            if other.kind not in BEFORE and (other.kind != "code" or other.lines > 4.6)
-        ]
-        return (
-            not (block.kind == "figure" and crowded)
-            and sum(part.lines for part in [*self.shown, block]) <= ROOM
-        )
+        long_code = [other.kind == "code" and other.lines > 4.6 for other in self.shown]
+        crowded = any(long_code) or any(other.kind not in (*BEFORE, "code") for other in self.shown)
+        fits = sum(part.lines for part in [*self.shown, block]) <= ROOM
+        return fits and not (block.kind == "figure" and crowded)
 
     def say(self, note: str) -> None:
         """Something for the speaker alone."""
