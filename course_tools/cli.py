@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from course_tools import CourseError
 from course_utils import assets
@@ -26,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console(highlight=False)
 MOST_MOVED = 10  # lines on the terminal; the report has them all
 Lectures = Annotated[list[str] | None, typer.Argument(help="Numbers or names, such as 10; all by default.")]
+Out = Annotated[Path, typer.Option(help="The folder to write to.")]
 
 
 def _say(line: str) -> None:
@@ -68,22 +69,11 @@ def run(
     refused = [line for run in runs for line in _store(run)] if update else []
     console.print(_summary(outcomes))
     for outcome in outcomes:
-        if outcome.error:
-            what = f"{outcome.error['name']}: {notebooks.shorten(outcome.error['message'])}"
-            _say(f"{outcome.lecture}, cell {outcome.error['cell']}: {what}")
-    for line in refused:
+        if error := outcome.error:
+            where = f"{outcome.lecture}, cell {error['cell']}"
+            _say(f"{where}: {error['name']}: {notebooks.shorten(error['message'])}")
+    for line in [*refused, *report.moved(drift, MOST_MOVED), f"Report: {page}"]:
         _say(line)
-    if drift["compared"]:
-        _say(
-            f"{len(drift['moved'])} of {drift['compared']} figures moved by more than 1 % since the last run."
-        )
-        for line in drift["moved"][:MOST_MOVED]:
-            bound = f"; {words}" if (words := report.bound(line)) else ""
-            _say(
-                f"  {line['lecture']}, {line['name']}: {report.figure_text(line['before'])} → "
-                f"{report.figure_text(line['value'])} ({report.share(line['change'])}{bound})"
-            )
-    _say(f"Report: {page}")
     raise typer.Exit(int(bool(refused) or not all(outcome.passed for outcome in outcomes)))
 
 
@@ -91,53 +81,43 @@ def _store(run: LectureRun) -> list[str]:
     """Write an executed lecture back; return why it was not."""
     from course_tools import notebooks
 
-    name = run.path.name
-    if not run.outcome.passed:
-        return [f"{name}: not stored, it {run.outcome.status}"]
-    if reasons := notebooks.refusals(run.notebook):
-        return [f"{name}: not stored, {reason}" for reason in reasons]
+    failed = [] if run.outcome.passed else [f"it {run.outcome.status}"]
+    if reasons := failed or notebooks.refusals(run.notebook):
+        return [f"{run.path.name}: not stored, {reason}" for reason in reasons]
     notebooks.write(notebooks.normalise(run.notebook), run.path)
     return []
 
 
-class _Display:
+class _Display(Progress):
     """Cells done per lecture: bars on a terminal, a line at the start and the end of each elsewhere."""
 
     def __init__(self) -> None:
-        self.tasks: dict[str, TaskID] = {}
-        words = TextColumn("{task.description}")
-        columns = (words, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.bars = Progress(*columns, console=console, disable=not console.is_terminal)
-        self.plain = not console.is_terminal
-
-    def __enter__(self) -> _Display:
-        self.bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bars.stop()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        super().__init__(*columns, console=console, disable=not console.is_terminal)
+        self.bars: dict[str, TaskID] = {}
 
     def changed(self, outcome: Outcome) -> None:
         ended = outcome.status not in ("waiting", "running")
-        if self.plain:
+        if self.disable:
             if ended or not outcome.done:
                 words = f"{outcome.status}, {outcome.seconds:.1f} s" if ended else "started"
-                console.print(f"{outcome.lecture}: {words}", markup=False)
+                _say(f"{outcome.lecture}: {words}")
             return
-        if outcome.lecture not in self.tasks:
-            self.tasks[outcome.lecture] = self.bars.add_task(outcome.lecture, total=outcome.cells)
-        task = self.tasks[outcome.lecture]
-        self.bars.update(task, completed=outcome.done)
+        if outcome.lecture not in self.bars:
+            self.bars[outcome.lecture] = self.add_task(outcome.lecture, total=outcome.cells)
+        self.update(self.bars[outcome.lecture], completed=outcome.done)
         if ended:
-            self.bars.stop_task(task)
+            self.stop_task(self.bars[outcome.lecture])
 
 
 def _summary(outcomes: list[Outcome]) -> Table:
     from course_tools import report
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("Lecture", "Result", "Time", "Peak memory", "Expectations met"):
-        table.add_column(column, justify="left" if column in ("Lecture", "Result") else "right", no_wrap=True)
+    right = [
+        Column(name, justify="right", no_wrap=True) for name in ("Time", "Peak memory", "Expectations met")
+    ]
+    left = [Column(name, no_wrap=True) for name in ("Lecture", "Result")]
+    table = Table(*left, *right, box=None, pad_edge=False)
     for outcome in outcomes:
         met = sum(entry["passed"] for entry in outcome.expectations)
         table.add_row(
@@ -166,42 +146,33 @@ def lab(name: Annotated[str, typer.Argument(metavar="[LECTURE]")] = "00") -> Non
 
 
 @app.command()
-def student(
-    names: Lectures = None,
-    out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/student"),
-) -> None:
+def student(names: Lectures = None, out: Out = Path("build/student")) -> None:
     """Write the lectures without solutions and outputs, to be handed out."""
     _write_versions(names, out, "student")
 
 
 @app.command()
-def solutions(
-    names: Lectures = None,
-    out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/solutions"),
-) -> None:
+def solutions(names: Lectures = None, out: Out = Path("build/solutions")) -> None:
     """Write a notebook of solutions for each lecture: questions, answers and checks, ready to run."""
     _write_versions(names, out, "solutions")
 
 
 @app.command()
-def slides(
-    names: Lectures = None,
-    out: Annotated[Path, typer.Option(help="Where they go.")] = Path("build/slides"),
-) -> None:
+def slides(names: Lectures = None, out: Out = Path("build/slides")) -> None:
     """Write slides for each lecture, to be shown without a server or a network; press S for the notes."""
     from course_tools import notebooks
     from course_tools.slides import write_slides
 
     out = out.resolve()
     decks = write_slides(notebooks.find(names), out)
-    slide_count = sum(deck.count for deck in decks)
+    slide_count = sum(len(stack) for deck in decks for stack in deck.stacks)
     _say(f"{slide_count} slides for {_count(len(decks), 'lecture')}: open {out / 'index.html'}")
 
 
 @app.command()
 def site(
     names: Lectures = None,
-    out: Annotated[Path, typer.Option(help="Where it goes.")] = Path("build/site"),
+    out: Out = Path("build/site"),
     without_solutions: Annotated[bool, typer.Option(help="Leave out solutions and answers.")] = False,
 ) -> None:
     """Write the lectures as pages with a search, to be read without a server, a network or a kernel."""
@@ -226,12 +197,8 @@ def _write_versions(names: list[str] | None, out: Path, kind: str) -> None:
 
 @app.command()
 def new(
-    name: Annotated[
-        str, typer.Argument(metavar="NN_NAME", help="Number and name, such as 09_bert_features.")
-    ],
-    title: Annotated[
-        str, typer.Argument(help='What it is called: "BERT features: what do the layers know?"')
-    ],
+    name: Annotated[str, typer.Argument(metavar="NN_NAME", help="Such as 09_bert_features.")],
+    title: Annotated[str, typer.Argument(help='Such as "BERT features: what do the layers know?"')],
 ) -> None:
     """Write the skeleton of a new lecture: notebook, exercises, quiz and their test."""
     from course_tools.new import write_lecture
@@ -244,9 +211,7 @@ def new(
     )
 
 
-Names = Annotated[
-    list[str] | None, typer.Argument(help="Names as `course assets list` prints them; all by default.")
-]
+Names = Annotated[list[str] | None, typer.Argument(help="As `course assets list` has them; all by default.")]
 shelf = typer.Typer(no_args_is_help=True, help="Data sets and models: what there is, and where.")
 app.add_typer(shelf, name="assets")
 
@@ -261,9 +226,9 @@ def _chosen(names: list[str] | None) -> list[str]:
 @shelf.command(name="list")
 def list_assets() -> None:
     """Every asset: its size, where it is on this machine, its licence. Nothing is downloaded."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("Asset", "Size", "Here", "Licence"):
-        table.add_column(column, justify="right" if column == "Size" else "left", overflow="fold")
+    size, *others = [Column(name, overflow="fold") for name in ("Size", "Asset", "Here", "Licence")]
+    size.justify = "right"
+    table = Table(others[0], size, *others[1:], box=None, pad_edge=False)
     for name in _chosen(None):
         state = assets.status(name, profile="laptop")
         here = "damaged" if state["problems"] else state["origin"] or "not yet"
@@ -274,9 +239,7 @@ def list_assets() -> None:
 @shelf.command()
 def fetch(
     names: Names = None,
-    to: Annotated[
-        Path | None, typer.Option(help="Also copy them there, as a COURSE_MIRROR for a classroom.")
-    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Copy them there, too, as a COURSE_MIRROR.")] = None,
 ) -> None:
     """Download what is missing, so that lectures run without a network."""
     failed = []
@@ -310,9 +273,7 @@ def verify(names: Names = None) -> None:
 
 
 @shelf.command(name="remove")
-def remove_assets(
-    names: Annotated[list[str], typer.Argument(help="Names, as in `course assets list`.")],
-) -> None:
+def remove_assets(names: Annotated[list[str], typer.Argument(help="As in `course assets list`.")]) -> None:
     """Delete downloaded assets from the cache; what came with the course, a wheel or a mirror stays."""
     for name in _chosen(names):
         _say(f"{name}: {assets.size_text(assets.remove(name))} freed")
@@ -321,9 +282,7 @@ def remove_assets(
 @app.command(name="sync")
 def sync_command(
     check: Annotated[bool, typer.Option(help="Only report what has drifted.")] = False,
-    repository: Annotated[
-        str | None, typer.Option(metavar="OWNER/NAME", help="Move the course's address.")
-    ] = None,
+    repository: Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="Move the address.")] = None,
 ) -> None:
     """Rewrite the lectures' synced cells, set-up cells and badges from their one source."""
     from course_tools import sync
@@ -353,20 +312,13 @@ def main() -> None:
     try:
         app()
     except (CourseError, assets.AssetError) as error:
-        sys.exit(_failed(str(error)))
+        sentence = str(error)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("course_"):
             raise
-        sys.exit(
-            _failed(
-                f'{error.name} is not installed: pip install -e ".[lab,site]" in a checkout of the course.'
-            )
-        )
-
-
-def _failed(sentence: str) -> int:
+        sentence = f'{error.name} is not installed: pip install -e ".[lab,site]" in a checkout of the course.'
     print(f"course: {sentence}", file=sys.stderr)
-    return 2
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 
 LEAD, KEY = 270, 420  # characters of a paragraph that a slide shows; the same with its bold terms
-DRAWING = ("plotting.", "figure.", "widgets.")  # calls that draw: the figure shows what they did
-QUIET = ("expect", "record", "print", "display")  # calls that check or show: what they show is on the slide
-OWN_BUSINESS = ("check_", "my_progress")  # calls that answer the one at the notebook
 PARSER = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
 PROTECTED = re.compile(r"`[^`]*`|\$[^$]*\$|\*\*.+?\*\*|\*[^*]+\*|“[^”]*”|\"[^\"]*\"|\([^()]*\)")
 ENDS = re.compile(r"[.!?…][”\"’)*]*\s+(?=[^a-z\s])")
@@ -22,6 +20,10 @@ ABBREVIATED = re.compile(r"(?:\bet al|\be\.g|\bi\.e|\bvs|\bcf|\bfig|\bno|\bappro
 INNER_DETAILS = re.compile(r"\n*<details>(?:(?!<details>).)*?</details>", re.DOTALL)
 TRAP = re.compile(r"(?<!\*)\*(Trap: (?:`[^`]*`|\$[^$]*\$|\*\*[^*]+\*\*|[^*`$])+)\*(?!\*)")
 SEE = re.compile(r"\*\*What (?:you should see|to look at)[:.]?\*\*")
+DRAWING = ("plotting.", "figure.", "widgets.")  # calls that draw: the figure shows what they did
+QUIET = ("expect", "record", "print", "display")  # calls that check or show: what they show is on the slide
+OWN_BUSINESS = ("check_", "my_progress")  # calls that answer the one at the notebook
+MACHINERY = re.compile(r"\A# @title|^size = course\.choose\(", re.MULTILINE)
 
 
 def plain(text: str) -> str:
@@ -51,17 +53,14 @@ def lead(text: str, most: int = LEAD) -> list[str]:
     return shown + [part for part in parts[count:] if "**" in part and length(*shown, part) <= max(most, KEY)]
 
 
-def shown(text: str, *, whole: bool, leads_over: bool) -> list[str]:
-    """What a slide shows of one paragraph among others: of the first its lead, of those that follow what is bold.
+def shown(text: str, *, first: bool, last: bool) -> list[str]:
+    """What a slide shows of a paragraph: of the first its lead, of those that follow what is bold.
 
-    Args:
-        text: the paragraph.
-        whole: it is the first.
-        leads_over: its last sentence may announce what comes after it ("Look at the picture:").
+    The last sentence of a cell's last paragraph may announce what comes after it ("Look at the picture:").
     """
     parts = sentences(text)
-    chosen = lead(text) if whole or text.startswith("**") else [part for part in parts if "**" in part]
-    announces = leads_over and parts[-1].rstrip("*").endswith((":", "?")) and len(plain(parts[-1])) <= LEAD
+    chosen = lead(text) if first or text.startswith("**") else [part for part in parts if "**" in part]
+    announces = last and parts[-1].rstrip("*").endswith((":", "?")) and len(plain(parts[-1])) <= LEAD
     return [*chosen, parts[-1]] if announces and not any(parts[-1] in part for part in chosen) else chosen
 
 
@@ -74,57 +73,48 @@ def unfolded(source: str) -> str:
 
 def chunks(source: str) -> Iterator[tuple[str, str]]:
     """The pieces of a Markdown cell, without what is folded, as (kind, source); boxes are cut out of their paragraph."""
-    source = unfolded(source)
-    lines = source.split("\n")
+    lines = (source := unfolded(source)).split("\n")
     for token in PARSER.parse(source):
         if token.level or not token.map:
             continue
-        text = "\n".join(lines[slice(*token.map)]).strip()
-        kind = token.type.removesuffix("_open")
+        text, kind = "\n".join(lines[slice(*token.map)]).strip(), token.type.removesuffix("_open")
         for place, part in enumerate(TRAP.split(text) if kind == "paragraph" else [text]):
             if part := part.strip():
                 yield "trap" if place % 2 else "see" if SEE.match(part) else kind, part
 
 
-def _called(node: ast.stmt) -> str:
-    """The function that a statement calls, with dots; empty if it does something else."""
-    value = getattr(node, "value", None) if isinstance(node, ast.Expr | ast.Assign) else None
-    return ast.unparse(value.func) if isinstance(value, ast.Call) else ""
+def _statements(source: str) -> list[tuple[ast.stmt, str]]:
+    """The statements of a cell, each with the function that it calls, with dots."""
+    with contextlib.suppress(SyntaxError):  # a magic
+        values = [(node, getattr(node, "value", None)) for node in ast.parse(source).body]
+        return [(node, ast.unparse(call.func) if isinstance(call, ast.Call) else "") for node, call in values]
+    return []
 
 
-def _names(nodes: list[ast.stmt], context: type) -> set[str]:
+def _names(nodes: Iterable[ast.stmt], context: type) -> set[str]:
     names = (part for node in nodes for part in ast.walk(node) if isinstance(part, ast.Name))
     return {name.id for name in names if isinstance(name.ctx, context)}
 
 
-def _statements(source: str) -> list[ast.stmt]:
-    try:
-        return ast.parse(source).body
-    except SyntaxError:
-        return []
-
-
 def essential(source: str) -> str:
     """Code for a slide beside a figure or a table: without what only sets a constant, draws, prints or checks."""
-    nodes = _statements(source)
-    checks = [node for node in nodes if _called(node) == "expect"]
-    for_checks = _names(checks, ast.Load) - _names([node for node in nodes if node not in checks], ast.Load)
-    lines: list[str | None] = [*source.split("\n")]
-    for node in nodes:
+    statements, dropped = _statements(source), set()
+    for_checks = _names((node for node, call in statements if call == "expect"), ast.Load)
+    for_checks -= _names((node for node, call in statements if call != "expect"), ast.Load)
+    for node, call in statements:
         value = list(ast.walk(node.value)) if isinstance(node, ast.Assign) else []
         constant = value and all(isinstance(part, ast.Constant | ast.Tuple | ast.Load) for part in value)
         only_checked = value and (_names([node], ast.Store) or {""}) <= for_checks
-        if _called(node).startswith(DRAWING) or _called(node) in QUIET or constant or only_checked:
-            lines[node.lineno - 1 : node.end_lineno] = [None] * (node.end_lineno - node.lineno + 1)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line for line in lines if line is not None)).strip("\n")
+        if call.startswith(DRAWING) or call in QUIET or constant or only_checked:
+            dropped |= {*range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    kept = [line for number, line in enumerate(source.split("\n"), start=1) if number not in dropped]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 
 
 def for_the_machine(cell: NotebookNode) -> bool:
     """Set-up, imports, the table of sizes, and the checks of exercises: nothing to look at."""
-    if cell.metadata.get("course", {}).get("role") == "setup" or cell.source.startswith("# @title"):
+    if cell.metadata.get("course", {}).get("role") == "setup" or MACHINERY.search(cell.source):
         return True
     nodes, imports = _statements(cell.source), (ast.Import, ast.ImportFrom)
-    return bool(re.search(r"(?m)^size = course\.choose\(", cell.source)) or (
-        all(isinstance(node, imports) or _called(node).startswith(OWN_BUSINESS) for node in nodes)
-        and bool(nodes or not cell.source.strip())
-    )
+    own = all(isinstance(node, imports) or call.startswith(OWN_BUSINESS) for node, call in nodes)
+    return own and bool(nodes or not cell.source.strip())

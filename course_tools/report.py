@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def scoreboard(file: Path) -> tuple[dict[str, Any] | None, str | None]:
     picture = io.BytesIO()
     plotting.scoreboard(frame).savefig(picture, format="png", dpi=110, bbox_inches="tight", facecolor="white")
     return {"columns": columns, "rows": rows}, base64.b64encode(picture.getvalue()).decode()
+
+
+def moved(drift: dict[str, Any], most: int) -> Iterator[str]:
+    """What moved since the last run, in lines for a terminal: those that have come nearest to their bounds."""
+    if drift["compared"]:
+        count = f"{len(drift['moved'])} of {drift['compared']}"
+        yield f"{count} figures moved by more than 1 % since the last run."
+    for line in drift["moved"][:most]:
+        values = f"{figure_text(line['before'])} → {figure_text(line['value'])}"
+        within = "; ".join(filter(None, [share(line["change"]), bound(line)]))
+        yield f"  {line['lecture']}, {line['name']}: {values} ({within})"
 
 
 def bound(expectation: dict[str, Any]) -> str:

@@ -64,27 +64,23 @@ class ThisPython(KernelSpecManager):
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The interpreter's own ipykernel."""
-        return KernelSpec(
-            resource_dir=ipykernel.kernelspec.RESOURCES, **ipykernel.kernelspec.get_kernel_dict()
-        )
+        own = ipykernel.kernelspec
+        return KernelSpec(resource_dir=own.RESOURCES, **own.get_kernel_dict())
 
 
 def kernel_environment(profile: str, lecture: str, threads: int, **more: str) -> dict[str, str]:
     """The environment of a lecture's kernel: the same for storing outputs and for checking them."""
-    environment = dict(os.environ)
     # A test runner's choice of back end would leave a lecture without figures.
-    environment.pop("MPLBACKEND", None)
-    environment.setdefault("OMP_NUM_THREADS", str(threads))
-    environment.setdefault("PYTHONHASHSEED", "0")
-    environment.update(
-        COURSE_PROFILE=profile,
-        COURSE_LECTURE=lecture,
-        COURSE_PROGRESS="off",  # a re-execution is nobody's homework
-        OMP_WAIT_POLICY="passive",
-        TOKENIZERS_PARALLELISM="false",
-    )
-    environment.update(more)
-    return environment | QUIET if profile == "ci" else environment
+    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    fixed = {
+        "COURSE_PROFILE": profile,
+        "COURSE_LECTURE": lecture,
+        "COURSE_PROGRESS": "off",  # a re-execution is nobody's homework
+        "OMP_WAIT_POLICY": "passive",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    usual = {"OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": "0"}
+    return usual | inherited | fixed | more | (QUIET if profile == "ci" else {})
 
 
 def asked_again(get_msg: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -157,19 +153,13 @@ class LectureRun:
             on_cell_executed=cell_done,
             resources={"metadata": {"path": str(self.path.parent)}},
         )
-        environment = kernel_environment(
-            self.profile,
-            self.path.stem,
-            self.threads,
-            COURSE_REPORT=str(report),
-            # Its own: what a lecture shows must not depend on which others run beside it.
-            COURSE_SCOREBOARD=str(report.with_suffix(".scores.json")),
-        )
+        # Its own scoreboard: what a lecture shows must not depend on which others run beside it.
+        files = {"COURSE_REPORT": str(report), "COURSE_SCOREBOARD": str(report.with_suffix(".scores.json"))}
+        environment = kernel_environment(self.profile, self.path.stem, self.threads, **files)
         outcome.status = "running"
         changed(outcome)
-        finished = threading.Event()
+        began, finished = time.perf_counter(), threading.Event()
         watcher = threading.Thread(target=self._watch, args=(finished,), daemon=True)
-        began = time.perf_counter()
         watcher.start()
         try:
             # What native code writes on its way down would otherwise be lost, or spoil the progress display.
@@ -177,11 +167,9 @@ class LectureRun:
                 if not self.stopped:
                     client.execute(env=environment, cleanup_kc=True, stdout=log, stderr=log)
         except CellExecutionError as error:
-            raised = [
-                output for output in self.notebook.cells[self._last_cell()].outputs if "traceback" in output
-            ]
-            traceback = "\n".join(raised[-1].traceback) if raised else error.traceback
-            self._failed_at(self._last_cell(), error.ename, error.evalue, traceback)
+            outputs = self.notebook.cells[self._last_cell()].outputs
+            raised = ["\n".join(output.traceback) for output in outputs if "traceback" in output]
+            self._failed_at(self._last_cell(), error.ename, error.evalue, [error.traceback, *raised][-1])
         except CellTimeoutError:
             self._failed_at(self._last_cell(), "Timeout", f"no end after {client.timeout} seconds")
         except DeadKernelError:
@@ -204,11 +192,6 @@ class LectureRun:
         changed(outcome)
         return outcome
 
-    def scores(self) -> list[dict[str, Any]]:
-        """The rows that the lecture added to the scoreboard."""
-        file = self.out / "records" / f"{self.path.stem}.scores.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-
     def stop(self) -> None:
         """End the kernel now; :meth:`run` then returns."""
         self.stopped = True
@@ -217,12 +200,10 @@ class LectureRun:
                 process.kill()
 
     def _processes(self) -> list[psutil.Process]:
-        pid = getattr(getattr(self.manager, "provisioner", None), "pid", None)
-        if not pid:
-            return []
         with contextlib.suppress(psutil.Error):
-            kernel = psutil.Process(pid)
-            return [kernel, *kernel.children(recursive=True)]
+            if pid := getattr(getattr(self.manager, "provisioner", None), "pid", None):
+                kernel = psutil.Process(pid)
+                return [kernel, *kernel.children(recursive=True)]
         return []
 
     def _watch(self, finished: threading.Event) -> None:
@@ -250,12 +231,10 @@ class LectureRun:
     def _demand_exceptions(self) -> None:
         """A cell that is tagged as raising and does not raise teaches the opposite of its text."""
         for number, cell in enumerate(self.notebook.cells):
-            if "raises-exception" not in cell.metadata.get("tags", []) or self.outcome.error:
-                continue
-            if not any(output.output_type == "error" for output in cell.outputs):
-                self._failed_at(
-                    number, "NothingRaised", "this cell is tagged raises-exception, and raised nothing"
-                )
+            tagged = "raises-exception" in cell.metadata.get("tags", []) and not self.outcome.error
+            if tagged and not any(output.output_type == "error" for output in cell.outputs):
+                why = "this cell is tagged raises-exception, and raised nothing"
+                self._failed_at(number, "NothingRaised", why)
 
     def _read_records(self, report: Path) -> None:
         for line in report.read_text(encoding="utf-8").splitlines() if report.exists() else []:
@@ -263,9 +242,8 @@ class LectureRun:
             if "passed" in entry:
                 self.outcome.expectations.append(entry)
             else:
-                self.outcome.figures.append(
-                    {"name": entry.get("name", entry.get("figure")), "value": entry["value"]}
-                )
+                name = entry.get("name", entry.get("figure"))
+                self.outcome.figures.append({"name": name, "value": entry["value"]})
 
 
 def cores() -> int:
@@ -297,7 +275,9 @@ def run_all(
             for run in runs:
                 run.stop()
             raise
-    rows = {(row["method"], row["real"]): row for run in runs for row in run.scores()}
+    files = [out / "records" / f"{path.stem}.scores.json" for path in paths]
+    tables = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    rows = {(row["method"], row["real"]): row for table in tables for row in table}
     notebooks.write_text(json.dumps(list(rows.values()), indent=1) + "\n", out / "scoreboard.json")
     summary: dict[str, Any] = {
         "profile": profile,

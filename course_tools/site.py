@@ -1,45 +1,59 @@
 """The lectures as a static site: it opens from a folder, without a server and without a network.
 
-Sphinx does the work (myst-nb reads the stored notebooks, sphinx-book-theme sets the pages); this module is the
-preparation before it and the inspection behind it; what it needs from us while it works is in site_extension.py.
+Sphinx does the work (myst-nb reads the stored notebooks, sphinx-book-theme sets the pages, by site.toml); this module is
+the preparation before it, what it calls while it works (:func:`setup`), and the inspection behind it.
 """
 
 from __future__ import annotations
 
 import binascii
 import copy
+import functools
 import hashlib
 import html
 import io
+import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import nbformat
-from markdown_it import MarkdownIt
-from mdit_py_plugins.dollarmath import dollarmath_plugin
+from docutils import nodes
 from nbformat import NotebookNode
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from course_tools import notebooks, pages, sync, versions
 from course_tools.notebooks import LectureError
-from course_tools.site_extension import SETTINGS
 from course_utils.exercises.quiz import quiz_markup
 
+HERE = Path(__file__).parent
 MARKER = ".course-site"  # what tells an earlier site from somebody's folder
 TITLE = re.compile(r"# (?P<number>\d\d) · (?P<title>[^:\n]+)(?:: (?P<question>[^\n]+))?")
 MINUTES = re.compile(r"\*\*Time:\*\* about (\d+) minutes")
 BADGE = r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)"
 BADGES = re.compile(rf"(?:{BADGE}\s*)+")
-LINK = re.compile(r"(!?\[[^\]]*\])\((?!\w+:|#|/)([^)#\s]+)(#[^)\s]*)?\)")
 FENCED = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)[ \t]*$)", re.DOTALL | re.MULTILINE)
-CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+CODE_OR_LINK = re.compile(
+    r"(?s)(?P<code>(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))|"
+    r"(?P<text>!?\[[^\]]*\])\((?!\w+:|#|/)(?P<target>[^)#\s]+)(?P<part>#[^)\s]*)?\)"
+)
 OPENING = re.compile(r"\s*(?<!`)<details([^>]*)>\s*(?:<summary>(.*?)</summary>)?\s*", re.DOTALL)
 CLOSING = re.compile(r"\s*(?<!`)</details>\s*")
+MENTIONED = re.compile(r"\b[Ll]ectures? \d\d(?:(?:, and |, | and | or | to |–)\d\d)*\b")
+NUMBER = re.compile(r"(?:[Ll]ectures? )?(\d\d)")
+INLINE = re.compile(r'(\(?<math [^>]*display="inline"(?:(?!</math>).)*</math>[^\s<]+)', re.DOTALL)
+# Where a text is no place for a link.
+CLOSED = (
+    nodes.reference | addnodes.pending_xref | nodes.title | nodes.literal | nodes.FixedTextElement | nodes.raw
+)
 PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
@@ -63,9 +77,8 @@ def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list
         work = Path(folder)
         described = _write_sources(paths, work / "source", solutions)
         _run_sphinx(work, described, {path.stem[:2]: path.stem for path in paths})
-        if faults := [
-            line for page in sorted((work / "html").glob("*.html")) for line in _Inspector(page).faults
-        ]:
+        written = sorted((work / "html").glob("*.html"))
+        if faults := [fault for page in written for fault in _Inspector(page).faults]:
             raise LectureError("The site is not written. " + " ".join(faults[:3]))
         _tidy(work / "html")
         (work / "html" / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
@@ -75,20 +88,18 @@ def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list
     return paths
 
 
-# Before Sphinx: notebooks and index --------------------------------------------------------------------------
-
-
 def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str, str]:
     """Write what Sphinx reads; return the words for each picture, by its digest."""
-    source.mkdir()
-    (source / "_static").mkdir()
-    shutil.copy(Path(__file__).with_name("site.css"), source / "_static" / "course.css")
+    (source / "_static").mkdir(parents=True)
+    shutil.copy(HERE / "site.css", source / "_static" / "course.css")
     rows, course_map, described = {}, "", {}
+    readme = paths[0].parents[1] / "README.md"
+    about = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     for path in paths:
         with notebooks.named(path):
             notebook = notebooks.read(path)
             notebook = notebook if solutions else versions.without_solutions(notebook)
-            rows[path.stem] = row(notebook, path)
+            rows[path.stem] = row(notebook, path.name, about)
             for digest, alt, picture in _pictures(notebook):
                 described[digest] = alt
                 if alt.startswith("The map of the course"):
@@ -96,16 +107,11 @@ def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str
                     (source / course_map).write_bytes(picture)
             follow = _follower(path, {path.name for path in paths}, source)
             notebooks.write(prepare(notebook, follow), source / path.name)
-    notebooks.write_text(index(rows, course_map, _readme(paths[0])), source / "index.md")
+    notebooks.write_text(index(rows, course_map, about), source / "index.md")
     return described
 
 
-def _readme(path: Path) -> str:
-    readme = path.parents[1] / "README.md"
-    return readme.read_text(encoding="utf-8") if readme.is_file() else ""
-
-
-def row(notebook: NotebookNode, path: Path) -> list[str]:
+def row(notebook: NotebookNode, file: str, readme: str) -> list[str]:
     """A lecture in the table of the index: number, title, the question it answers (the README's), minutes, where to run it.
 
     Raises:
@@ -114,13 +120,11 @@ def row(notebook: NotebookNode, path: Path) -> list[str]:
     first = notebook.cells[0].source if notebook.cells else ""
     if not (title := TITLE.match(first)):
         raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
-    told = re.search(
-        rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(path.name)}\) *\| *(.*?) *\|", _readme(path)
-    )
+    told = re.search(rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(file)}\) *\| *(.*?) *\|", readme)
     minutes = MINUTES.search(first)
     return [
         title["number"],
-        f"[{title['title']}]({path.name})",
+        f"[{title['title']}]({file})",
         told[1] if told else title["question"] or "",
         f"{minutes[1]}\u00a0min" if minutes else "",
         " · ".join(f"[{name.removeprefix('Open in ')}]({link})" for name, link in re.findall(BADGE, first)),
@@ -132,98 +136,75 @@ def index(rows: dict[str, list[str]], course_map: str, readme: str) -> str:
     opening = re.match(r"# ([^\n]+)\n\n([^!#\n].+?)\n\n", readme, re.DOTALL)
     title, question = opening.groups() if opening else ("The lectures", "")
     licences = re.search(r"## Licences\n\n.+?(?=\n## |\Z)", readme, re.DOTALL)
-    shown = 5 if any(cells[4] for cells in rows.values()) else 4
-    table = [["", "lecture", "what it answers", "time", "run it"], ["---"] * 5, *rows.values()]
-    lines = [
-        f"# {title}",
-        question,
-        "## The lectures",
-        "\n".join(
-            [
-                "```{table}",
-                ":class: course-lectures",
-                "",
-                *(f"| {' | '.join(cells[:shown])} |" for cells in table),
-                "```",
-            ]
-        ),
-        *(f"## The map of the course\n\n![]({name})" for name in [course_map] if name),
-        *([licences[0].strip()] if licences else []),
-        "\n".join(["```{toctree}", ":hidden:", "", *rows, "```\n"]),
-    ]
-    return "\n\n".join(lines)
+    template = jinja2.Template((HERE / "site_index.md").read_text(encoding="utf-8"), trim_blocks=True)
+    return template.render(
+        title=title, question=question, rows=rows, course_map=course_map, licences=licences and licences[0].strip()
+    )  # fmt: skip
 
 
-def _pictures(notebook: NotebookNode) -> list[tuple[str, str, bytes]]:
+def _pictures(notebook: NotebookNode) -> Iterator[tuple[str, str, bytes]]:
     """Digest (myst-nb names files by it), words and bytes of every figure."""
-    found = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            for kind in [kind for kind in PICTURES if kind in output.get("data", {})]:
-                picture = binascii.a2b_base64(output.data[kind])
-                alt = output.metadata.get(kind, {}).get("alt", "")
-                found.append((hashlib.sha256(picture).hexdigest(), alt, picture))
-    return found
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        for kind in [kind for kind in PICTURES if kind in output.get("data", {})]:
+            picture = binascii.a2b_base64(output.data[kind])
+            yield hashlib.sha256(picture).hexdigest(), output.metadata.get(kind, {}).get("alt", ""), picture
 
 
-def prepare(notebook: NotebookNode, follow: Callable[[str], str] = lambda target: target) -> NotebookNode:
-    """A lecture as it goes onto the site: for readers who have no kernel.
+def prepare(notebook: NotebookNode, follow: Callable[[str], str]) -> NotebookNode:
+    """A copy of a lecture as it goes onto the site, for readers who have no kernel.
 
     Args:
-        notebook: stays as it is.
         follow: from the target of a link in a lecture to its target on the site.
     """
     notebook = copy.deepcopy(notebook)
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": notebooks.KERNEL, "language_info": notebooks.LANGUAGE}
-    )
+    notebook.metadata = {"kernelspec": notebooks.KERNEL, "language_info": notebooks.LANGUAGE}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = markdown(cell.source, follow)
         elif cell.cell_type == "code":
-            cell.metadata, cell.outputs = _folded(cell), _readable(cell)
-    return notebook
+            cell.metadata, cell.outputs = _folded(cell), notebooks.normalise_outputs(cell.outputs)
+            for output in cell.outputs:  # in place of a widget what a page without a kernel can say
+                if output.output_type == "display_data" and set(output.data) == {"text/plain"}:
+                    note = f'<p class="course-widget">{html.escape(output.data["text/plain"])}</p>'
+                    asked = re.search(r"\bquiz\(['\"](\d\d)['\"]\)", cell.source)
+                    output.data["text/html"] = quiz_markup(pages.questions(asked[1])) if asked else note
+    return nbformat.from_dict(notebook)
 
 
-def _folded(cell: NotebookNode) -> NotebookNode:
+def _folded(cell: NotebookNode) -> dict[str, Any]:
     """The metadata by which myst-nb folds solutions and set-up cells."""
+    is_setup = cell.metadata.get("course", {}).get("role") == "setup"
     if "solution" in cell.metadata.get("tags", []):
         tag, name = "hide-cell", "the solution"
     elif cell.metadata.get("jupyter", {}).get("source_hidden"):
-        name = "the set-up code" if cell.metadata.get("course", {}).get("role") == "setup" else "the code"
-        tag = "hide-input"
+        tag, name = "hide-input", "the set-up code" if is_setup else "the code"
     else:
-        return nbformat.from_dict({})
-    shown = {"code_prompt_show": f"Show {name}", "code_prompt_hide": f"Hide {name}"}
-    return nbformat.from_dict({"tags": [tag], "mystnb": shown})
+        return {}
+    prompts = {"code_prompt_show": f"Show {name}", "code_prompt_hide": f"Hide {name}"}
+    return {"tags": [tag], "mystnb": prompts}
 
 
-def _readable(cell: NotebookNode) -> list[NotebookNode]:
-    """The outputs; in place of a widget what a page without a kernel can say."""
-    outputs = notebooks.normalise_outputs(cell.outputs)
-    for output in outputs:
-        if output.output_type == "display_data" and set(output.data) == {"text/plain"}:
-            output.data["text/html"] = _without_widget(cell.source, output.data["text/plain"])
-    return outputs
+def markdown(text: str, follow: Callable[[str], str]) -> str:
+    """Markdown of a lecture as MyST should read it: badges as links, folded parts with their Markdown set.
 
+    Headings inside a fold become bold lines: a section would not end where the fold ends.
+    """
 
-def _without_widget(source: str, text: str) -> str:
-    if asked := re.search(r"\bquiz\(['\"](\d\d)['\"]\)", source):
-        return quiz_markup(pages.questions(asked[1]))
-    return f'<p class="course-widget">{html.escape(text)}</p>'
+    def lead_on(link: re.Match[str]) -> str:
+        return link[0] if link["code"] else f"{link['text']}({follow(link['target'])}{link['part'] or ''})"
 
-
-def markdown(text: str, follow: Callable[[str], str] = lambda target: target) -> str:
-    """Markdown of a lecture as MyST should read it: badges as links, folded parts with their Markdown set."""
-    parts = FENCED.split(text)
+    depth, parts = 0, FENCED.split(text)
     for place in range(0, len(parts), 2):  # every other part is a block of code
-        part = BADGES.sub(_plain_links, parts[place])
-        part = OPENING.sub(_open_fold, part)
-        part = CLOSING.sub("\n\n</details>\n\n", part)
-        parts[place] = _outside_code(
-            part, lambda piece: LINK.sub(lambda m: f"{m[1]}({follow(m[2])}{m[3] or ''})", piece)
+        part = CLOSING.sub(
+            "\n\n</details>\n\n", OPENING.sub(_open_fold, BADGES.sub(_plain_links, parts[place]))
         )
-    return _flat_folds("".join(parts))
+        lines = CODE_OR_LINK.sub(lead_on, part).split("\n")
+        for number, line in enumerate(lines):
+            depth += line.startswith("<details") - line.startswith("</details>")
+            if depth and (heading := re.match(r"#{1,6} +(.+?)[ #]*$", line)):
+                lines[number] = f"**{heading[1]}**"
+        parts[place] = "\n".join(lines)
+    return "".join(parts)
 
 
 def _plain_links(badges: re.Match[str]) -> str:
@@ -233,31 +214,8 @@ def _plain_links(badges: re.Match[str]) -> str:
 
 def _open_fold(fold: re.Match[str]) -> str:
     """Blank lines around the tags, so that Markdown goes on inside; the summary is set here, as HTML has no Markdown."""
-    set_formula = lambda tex, options: pages.formula(tex, display=options["display_mode"])  # noqa: E731
-    inline = MarkdownIt("commonmark").use(dollarmath_plugin, renderer=set_formula)
-    summary = inline.renderInline(" ".join((fold[2] or "More").split()))
+    summary = pages.inline(" ".join((fold[2] or "More").split()))
     return f"\n\n<details{fold[1]}>\n<summary>{summary}</summary>\n\n"
-
-
-def _outside_code(text: str, change: Callable[[str], str]) -> str:
-    done, pieces = 0, []
-    for code in CODE.finditer(text):
-        pieces += [change(text[done : code.start()]), code[0]]
-        done = code.end()
-    return "".join([*pieces, change(text[done:])])
-
-
-def _flat_folds(text: str) -> str:
-    """Headings inside a fold become bold lines: a section would not end where the fold ends."""
-    depth, parts = 0, FENCED.split(text)
-    for place in range(0, len(parts), 2):
-        lines = parts[place].split("\n")
-        for number, line in enumerate(lines):
-            depth += line.startswith("<details") - line.startswith("</details>")
-            if depth and (heading := re.match(r"#{1,6} +(.+?)[ #]*$", line)):
-                lines[number] = f"**{heading[1]}**"
-        parts[place] = "\n".join(lines)
-    return "".join(parts)
 
 
 def _follower(path: Path, chosen: set[str], source: Path) -> Callable[[str], str]:
@@ -279,19 +237,22 @@ def _follower(path: Path, chosen: set[str], source: Path) -> Callable[[str], str
     return follow
 
 
-# Sphinx ------------------------------------------------------------------------------------------------------
-
-
 def _run_sphinx(work: Path, described: dict[str, str], numbers: dict[str, str]) -> None:
     """Build ``work/html`` from ``work/source``; a warning is an error."""
-    title = re.match(r"# (.+)", (work / "source" / "index.md").read_text(encoding="utf-8"))
-    name = title[1] if title else ""
-    told = {"project": name, "html_title": name, "course_pictures": described, "course_numbers": numbers}
-    warned = io.StringIO()
+    title, _, _ = (
+        (work / "source" / "index.md").read_text(encoding="utf-8").removeprefix("# ").partition("\n")
+    )
+    settings = tomllib.loads((HERE / "site.toml").read_text(encoding="utf-8"))
+    settings |= {
+        "project": title,
+        "html_title": title,
+        "course_pictures": described,
+        "course_numbers": numbers,
+    }
+    folders, warned = [work / "source", None, work / "html", work / "doctrees"], io.StringIO()
     try:
         with patch_docutils(work / "source"), docutils_namespace():
-            folders = [work / "source", None, work / "html", work / "doctrees"]
-            Sphinx(*folders, "html", SETTINGS | told, status=None, warning=warned, freshenv=True).build()
+            Sphinx(*folders, "html", settings, status=None, warning=warned, freshenv=True).build()
     except LectureError:
         raise
     except Exception as error:
@@ -304,15 +265,87 @@ def _run_sphinx(work: Path, described: dict[str, str], numbers: dict[str, str]) 
 
 def _warning(line: str) -> str:
     """What Sphinx says of a place; myst-nb counts its lines in steps of 10,000 a cell."""
-    place = re.match(r"(?:.*/source/)?([\w.]+)(?::(\d+))?: (?:WARNING|ERROR|CRITICAL): (.+)", line)
-    if not place:
-        return line
-    name, number, what = place.groups()
-    cell = f", cell {int(number) // 10_000}" if number and name.endswith(".ipynb") else ""
-    return f"{name}{cell}: {what}"
+    if place := re.match(r"(?:.*/source/)?([\w.]+)(?::(\d+))?: (?:WARNING|ERROR|CRITICAL): (.+)", line):
+        name, number, what = place.groups()
+        cell = f", cell {int(number) // 10_000}" if number and name.endswith(".ipynb") else ""
+        return f"{name}{cell}: {what}"
+    return line
 
 
-# Behind Sphinx -----------------------------------------------------------------------------------------------
+def setup(app: Any) -> dict[str, Any]:
+    """What Sphinx calls: formulas without a script, words for figures, and links where a lecture names another."""
+    app.add_config_value("course_pictures", {}, "")
+    app.add_config_value("course_numbers", {}, "")
+    app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math, None))
+    app.connect("doctree-read", _describe_pictures)
+    app.connect("doctree-read", _link_lectures)
+    texts: dict[str, str] = {}
+    app.connect("html-page-context", functools.partial(_finish_page, texts))
+    app.connect("build-finished", functools.partial(_write_texts, texts))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _visit_math(translator: Any, node: Any) -> None:
+    block = isinstance(node, nodes.math_block)
+    with notebooks.named(Path(translator.builder.current_docname)):
+        formula = pages.formula(node.astext(), display=block)
+    wrapped = f'<div class="course-formula" tabindex="0">{formula}</div>\n'
+    translator.body.append(wrapped if block else formula)
+    raise nodes.SkipNode
+
+
+def _describe_pictures(app: Any, doctree: Any) -> None:
+    """myst-nb leaves the words for a figure in the notebook; the file's name is the figure's digest."""
+    for image in doctree.findall(nodes.image):
+        # Without any, docutils would put the file's name there.
+        image["alt"] = app.config.course_pictures.get(Path(image["uri"]).stem) or image.get("alt", "")
+
+
+def _link_lectures(app: Any, doctree: Any) -> None:
+    """`lecture 03` and `lectures 04, 06` lead there, where the lecture is on the site."""
+    without_links = doctree.findall(lambda node: isinstance(node, CLOSED))
+    closed = {id(text) for node in without_links for text in node.findall(nodes.Text)}
+    for text in [text for text in doctree.findall(nodes.Text) if id(text) not in closed]:
+        linked, done = [], 0
+        for mention in MENTIONED.finditer(text):
+            for part in NUMBER.finditer(text, *mention.span()):
+                name = app.config.course_numbers.get(part[1])
+                if name not in (None, Path(doctree["source"]).stem):
+                    link = nodes.reference("", part[0], refuri=f"{name}.html", internal=True)
+                    linked += [nodes.Text(text[done : part.start()]), link]
+                    done = part.end()
+        if linked:
+            text.parent.replace(text, [*linked, nodes.Text(text[done:])])
+
+
+def _finish_page(texts: dict[str, str], app: Any, page: str, _: str, context: Any, doctree: Any) -> None:
+    """Small repairs of a page's body, and its text for the search.
+
+    A folded cell is called what it says ("Show the solution"), also by a screen reader; a comma stays with its formula.
+    """
+    if page == "search":
+        context["metatags"] = context.get("metatags", "") + '<script src="_static/course-texts.js"></script>'
+    if doctree is None:
+        return
+    body = context["body"].replace(' aria-label="Toggle hidden content"', "")
+    context["body"] = INLINE.sub(r'<span class="course-together">\1</span>', body)
+    text = re.sub(r'<style.*?</style>|<a class="headerlink".*?</a>', "", context["body"], flags=re.DOTALL)
+    code = re.compile(r"<pre>.*?</pre>", re.DOTALL)
+    text = code.sub(" ", text) + "".join(code.findall(text))  # a sentence tells more than a line of code
+    text = re.sub(r"</(?:div|dd|h\d|li|math|p|pre|summary|td|th)>", "\n", text)
+    text = re.sub(r"<(?!/?section\b)[^>]*>", "", text)  # results point to sections
+    texts[f"{page}.html"] = f'<div role="main">{text}</div>'
+
+
+def _write_texts(texts: dict[str, str], app: Any, exception: Exception | None) -> None:
+    """Sphinx's search fetches a page to show where it found a word. From a file nothing can be fetched: bring it along."""
+    if exception is None:
+        known, fetch = (
+            json.dumps(texts, ensure_ascii=False, sort_keys=True),
+            (HERE / "site_search.js").read_text(),
+        )
+        script = f"const courseTexts = {known};\n{fetch}"
+        notebooks.write_text(script, Path(app.outdir) / "_static" / "course-texts.js")
 
 
 class _Inspector(HTMLParser):
@@ -333,10 +366,9 @@ class _Inspector(HTMLParser):
 
 
 def _tidy(site: Path) -> None:
-    """Take out what no reader of the site opens: half of what the theme brings along."""
-    for path in [*site.rglob("*.map"), *site.glob("_static/*macros.html")]:
-        path.unlink()
+    """Take out what no reader of the site opens: half of what the theme brings along, and what is for Sphinx itself."""
     for name in ("_sources", "_static/locales"):
         shutil.rmtree(site / name, ignore_errors=True)
-    for name in (".buildinfo", "objects.inv"):  # for Sphinx itself
-        (site / name).unlink(missing_ok=True)
+    for pattern in ("**/*.map", "_static/*macros.html", ".buildinfo", "objects.inv"):
+        for path in site.glob(pattern):
+            path.unlink()

@@ -30,8 +30,10 @@ HERE = Path(__file__).parent
 REVEAL = Path(sphinx_revealjs.__file__).parent / "_static" / "revealjs"
 FILES = ("LICENSE", "dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plugin/notes/notes.js")
 ROOM = 17  # lines on a slide
-HEADINGS, REMARKS = ("title", "section", "small", "heading"), ("see", "trap", "quiet")
+HEADINGS, REMARKS = ("title", "section", "heading"), ("see", "trap", "quiet")
 BEFORE = (*HEADINGS, *REMARKS, "text", "task")  # what may stand before a figure
+GOALS = "**What you will be able to do**"
+BADGES = re.compile(r"(?m)^\[!\[.*\n")
 FILTERS = {each.__name__: each for each in (pages.markdown, pages.inline, pages.coloured, prose.plain)}
 UNSHOWN = re.compile(r"(?s)<(style|script).*?</\1>| style=\"[^\"]*\"| border=\"\d\"|\x1b\[[0-9;]*m")
 
@@ -68,11 +70,6 @@ class Deck:
     full: bool = False  # a cell has been shown: only a remark on it may still join the slide
 
     @property
-    def count(self) -> int:
-        """How many slides there are."""
-        return sum(map(len, self.stacks))
-
-    @property
     def now(self) -> list[Block]:
         """The slide that is being filled."""
         return self.stacks[-1][-1]
@@ -98,10 +95,14 @@ class Deck:
 
     def takes(self, block: Block) -> bool:
         """Whether there is room for a block; a figure follows nothing but words and a little code."""
-        for other in self.shown if block.kind == "figure" else ():
-            if other.kind not in BEFORE and (other.kind != "code" or other.lines > 4.6):
-                return False
-        return sum(part.lines for part in [*self.shown, block]) <= ROOM
+        long_code = [other.kind == "code" and other.lines > 4.6 for other in self.shown]
+        crowded = any(long_code) or any(other.kind not in (*BEFORE, "code") for other in self.shown)
+        fits = sum(part.lines for part in [*self.shown, block]) <= ROOM
+        return fits and not (block.kind == "figure" and crowded)
+
+    def say(self, note: str) -> None:
+        """Something for the speaker alone."""
+        self.now.append(Block("note", "", note))
 
     def add(self, kind: str, content: Any, note: str = "") -> None:
         """Show something: on this slide where there is room, else on a new one, along with the words that introduce it."""
@@ -117,70 +118,52 @@ class Deck:
 
 def _opening(deck: Deck, source: str) -> None:
     """The title slide with the opening question, and what one will be able to do."""
-    told = [(kind, text) for kind, text in prose.chunks(source) if not text.startswith(("# ", "[!["))]
-    goals = next((i for i, (_, text) in enumerate(told) if text.startswith("**What you will")), len(told))
-    opening = [sentence for _, text in told[:goals] for sentence in prose.sentences(text)]
-    asked = [sentence for sentence in opening if sentence.rstrip("*").endswith("?") and len(sentence) <= 160]
-    deck.begin(Block("title", deck.title, "\n\n".join(text for _, text in told[:goals])), stack=True)
-    deck.now.append(Block("text", asked[:1] or prose.lead(" ".join(opening[:2]))))
-    for place, (kind, text) in enumerate(told[goals:]):
-        if place == 0:
-            deck.begin(Block("section", text.strip("*")))
-        elif kind == "paragraph":
-            deck.now.append(Block("quiet", text, text))
-        else:
-            _chunk(deck, kind, text)
+    opening, _, goals = BADGES.sub("", source).partition(GOALS)
+    opening = opening.partition("\n")[2].strip()
+    asked = [each for each in prose.sentences(opening) if each.rstrip("*").endswith("?") and len(each) <= 160]
+    text = asked[:1] or prose.lead(" ".join(prose.sentences(opening)[:2]))
+    deck.begin(Block("title", deck.title, opening), Block("text", text), stack=True)
+    if goals:
+        deck.begin(Block("section", GOALS.strip("*")))
+        _prose(deck, goals)
 
 
-def _prose(deck: Deck, source: str, leaving_out: bool) -> bool:
+def _prose(deck: Deck, source: str, leaving_out: bool = False) -> bool:
     """A Markdown cell: what stands out is shown, and all of it is said. Returns whether the next is left out with it."""
-    for folded, left in versions.FOLDED.items():
-        source = source.replace(folded, left)
-    parts, first = list(prose.chunks(source)), True
+    parts, first = list(prose.chunks(versions.without_folds(source))), True
     for number, (kind, text) in enumerate(parts, start=1):
         marks, _, words = text.partition(" ")
         leaving_out = words == "Glossary" if marks == "##" else leaving_out
+        content: Any = text
         if leaving_out or text.startswith("**Your progress.**"):
             continue
         if kind == "heading":
-            deck.begin(stack=marks == "##")
-            section = "small" if words == "Further reading" else "section"
-            deck.now.append(Block(section if marks == "##" else kind, words))
-        else:
-            _chunk(deck, kind, text, first, number == len(parts))
-        first = kind != "paragraph"
+            deck.begin(Block("section" if marks == "##" else kind, words), stack=marks == "##")
+            first = True
+            continue
+        if kind == "paragraph" and text.startswith("**") and text.count(" · ") > 1:  # a list in one line
+            words, _, listed = text.partition(":** ")
+            deck.add("text", f"{words}:**")
+            kind, content = "bullet_list", listed.replace(" · ", "\n- ")
+        is_paragraph = kind == "paragraph"
+        if kind.endswith("_list"):
+            items = re.split(r"(?m)^(?:[-*]|\d+\.) +", content)
+            content = [" ".join(item.split()) for item in items if item.strip()]
+        elif kind in REMARKS:
+            content = prose.lead(text, 230)
+        elif re.fullmatch(r"!\[[^\]]*\]\([^)]*\)", text):
+            kind = "picture"
+        elif text.startswith("**Exercise"):
+            kind, deck.full = "task", any(block.kind not in HEADINGS for block in deck.shown)
+        elif is_paragraph:
+            kind, content = "text", prose.shown(text, first=first, last=number == len(parts))
+        elif kind == "fence":
+            kind, content = "code", re.sub(r"^```.*\n|\n```\s*$", "", text)
+        elif kind == "table":
+            content = pages.markdown(text)
+        deck.add(kind, content, text) if content else deck.say(text)
+        first = not is_paragraph
     return leaving_out
-
-
-def _chunk(deck: Deck, kind: str, text: str, first: bool = True, last: bool = False) -> None:
-    """One piece of prose: ``first`` of a run of paragraphs, ``last`` of its cell."""
-    small, content = any(block.kind == "small" for block in deck.stacks[-1][0]), text
-    if kind == "paragraph" and text.startswith("**") and text.count(" · ") > 1:  # a list in one line
-        deck.add("text", text.partition(":** ")[0] + ":**")
-        kind, content = "bullet_list", text.partition(":** ")[2].replace(" · ", "\n- ")
-    if kind in ("bullet_list", "ordered_list"):
-        items = [
-            " ".join(item.split()) for item in re.split(r"(?m)^(?:[-*]|\d+\.) +", content) if item.strip()
-        ]
-        content = [
-            item if small or len(prose.plain(item)) <= 200 else prose.lead(item, 160)[0] for item in items
-        ]
-    elif kind in REMARKS:
-        content = prose.lead(text, 230)
-    elif kind == "paragraph" and re.fullmatch(r"!\[[^\]]*\]\([^)]*\)", text):
-        kind = "picture"
-    elif text.startswith("**Exercise"):
-        kind, deck.full = "task", any(block.kind not in HEADINGS for block in deck.shown)
-    elif kind == "paragraph":
-        kind, content = "text", prose.shown(text, whole=first, leads_over=last)
-    elif kind == "fence":
-        kind, content = "code", re.sub(r"^```.*\n|\n```\s*$", "", text)
-    elif kind == "table":
-        content = pages.markdown(text)
-    if content:
-        deck.add(kind, content, "" if small else text)
-    else:
-        deck.now.append(Block("note", "", text))
 
 
 def _code(deck: Deck, cell: NotebookNode) -> None:
@@ -188,25 +171,24 @@ def _code(deck: Deck, cell: NotebookNode) -> None:
     if asked := re.search(r"""(?m)^quiz\(["'](\d\d)["']\)""", cell.source):
         questions = pages.questions(asked[1])
         deck.add("text", f"{len(questions)} questions. Choose first: the slide below each has the answers.")
-        for number, question in enumerate(questions, start=1):
-            deck.begin(Block("quiz", (number, question)))
-            deck.begin(Block("answers", (number, question)))
+        for numbered in enumerate(questions, start=1):
+            deck.begin(Block("quiz", numbered))
+            deck.begin(Block("answers", numbered))
         deck.full = True
         return
-    shown = [_output(output) for output in cell.outputs]
+    shown, source = [_output(output) for output in cell.outputs], cell.source
     kinds = {kind for kind, content in shown if content}
     printed = "\n".join(content for kind, content in shown if kind == "output")
     on_figure = kinds == {"output"} and deck.full and deck.figure and not re.search("(?m)^(?!✓ )", printed)
     if on_figure or kinds & {"figure", "table"}:  # what was checked beside the figure is for the speaker
-        if checks := re.findall(r"(?m)^✓ (.*)$", printed):
-            listed = "".join(f"<li>{html.escape(line)}</li>" for line in checks)
-            deck.now.append(Block("note", "", f"<p>Checked in the notebook:</p><ul>{listed}</ul>"))
+        if checks := re.findall(r"(?m)^✓ .*$", printed):
+            deck.say("\n".join(["Checked in the notebook:\n\n```", *checks, "```"]))
+        if on_figure:
+            return
         shown = [
             (kind, re.sub(r"(?m)^✓ .*\n?", "", text) if kind == "output" else text) for kind, text in shown
         ]
-    if on_figure:
-        return
-    source = prose.essential(cell.source) if kinds & {"figure", "table"} else cell.source
+        source = prose.essential(source)
     if source.strip() and kinds != {"quiet"}:
         if deck.figure:
             deck.begin()
@@ -217,7 +199,7 @@ def _code(deck: Deck, cell: NotebookNode) -> None:
             deck.now.insert(-1, Block("quiet", f"{objects} in {file}.py"))
     for kind, content in shown:
         if kind == "quiet" and not deck.takes(Block(kind, content)):
-            deck.now.append(Block("note", "", content))
+            deck.say(content)
         elif content:
             deck.add(kind, content.rstrip("\n") if kind == "output" else content)
     deck.full = True
@@ -233,7 +215,7 @@ def _output(output: NotebookNode) -> tuple[str, Any]:
     text = f"{output.ename}: {output.evalue}" if output.output_type == "error" else output.get("text", "")
     text = UNSHOWN.sub("", text or data.get("text/html") or data.get("text/plain", "")).rstrip("\n")
     if set(data) == {"text/plain"} and output.output_type == "display_data":
-        return "quiet", prose.lead(html.escape(" ".join(text.split()), quote=False))[0]
+        return "quiet", html.escape(" ".join(text.split()), quote=False)
     return "table" if "text/html" in data else "output", text
 
 
@@ -252,18 +234,18 @@ class Slides(Preprocessor):
             if wanted == "skip" or "solution" in cell.metadata.get("tags", []) or cell.cell_type == "raw":
                 continue
             if wanted == "notes":
-                deck.now.append(Block("note", "", prose.unfolded(cell.source)))
+                deck.say(prose.unfolded(cell.source))
                 continue
             if wanted in ("slide", "subslide"):
                 deck.begin(stack=wanted == "slide" and not cell.source.startswith("## "))
             deck.full &= wanted != "fragment"
-            before = {id(block) for block in deck.now}
+            before = [*deck.now]
             if cell.cell_type == "markdown":
                 leaving_out = _prose(deck, cell.source, leaving_out)
             elif wanted != "-" or not prose.for_the_machine(cell):
                 _code(deck, cell)
             for block in deck.now:
-                block.fragment |= wanted == "fragment" and id(block) not in before
+                block.fragment |= wanted == "fragment" and block not in before
         for stack in deck.stacks:
             stack[:] = [slide for slide in stack if any(block.kind != "note" for block in slide)]
         deck.stacks = [stack for stack in deck.stacks if stack]

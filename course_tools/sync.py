@@ -14,26 +14,7 @@ from nbformat import NotebookNode
 
 from course_tools import notebooks
 
-SETUP = Path(__file__).with_name("skeleton") / "setup_cell.txt"
 SETUP_METADATA = {"cellView": "form", "course": {"role": "setup"}, "jupyter": {"source_hidden": True}}
-# name, picture, address of a lecture (its notebook as it is stored; Kaggle wants the file itself)
-BADGES = (
-    (
-        "Open in Colab",
-        "https://colab.research.google.com/assets/colab-badge.svg",
-        "https://colab.research.google.com/github/{repo}/blob/main/notebooks/{name}",
-    ),
-    (
-        "Open in Kaggle",
-        "https://kaggle.com/static/images/open-in-kaggle.svg",
-        "https://kaggle.com/kernels/welcome?src=https://raw.githubusercontent.com/{repo}/main/notebooks/{name}",
-    ),
-    (
-        "Open in Binder",
-        "https://mybinder.org/badge_logo.svg",
-        "https://mybinder.org/v2/gh/{repo}/main?labpath=notebooks%2F{name}",
-    ),
-)
 BADGE_LINE = re.compile(
     r"\[!\[[^\]]*\]\([^)]*colab-badge[^)]*\)\]\([^)]*\)(?: \[!\[Open in[^\]]*\]\([^)]*\)\]\([^)]*\))*"
 )
@@ -48,16 +29,17 @@ def repository(root: Path) -> str:
 
 def badges(name: str, repo: str) -> str:
     """The badges that open a lecture (by file name) on Colab, Kaggle and Binder, on one line."""
-    return " ".join(
-        f"[![{title}]({picture})]({address.format(repo=repo, name=name)})"
-        for title, picture, address in BADGES
-    )
+    return _filled("badges.txt", name=name, repo=repo)
 
 
 def setup_source(repo: str) -> str:
     """The set-up cell, the same in every lecture."""
-    text = Template(SETUP.read_text(encoding="utf-8")).substitute(address=f"https://github.com/{repo}")
-    return text.rstrip("\n")
+    return _filled("setup_cell.txt", address=f"https://github.com/{repo}")
+
+
+def _filled(skeleton: str, **words: str) -> str:
+    text = Path(__file__).with_name("skeleton").joinpath(skeleton).read_text(encoding="utf-8")
+    return Template(text).substitute(words).rstrip("\n")
 
 
 def source_of(names: str | list[str]) -> str:

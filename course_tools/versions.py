@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
+import tomllib
+from pathlib import Path
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_tools import notebooks, sync
 
-# What the lectures say of the folded cell, and what is left to say where there is none.
-FOLDED = {
-    "a stub to fill in, two hints, a folded solution, and a check": "a stub to fill in, two hints, and a check",
-    "Write into the stub, run it, skip the folded cell, run the check.": "Write into the stub, run it, run the check.",
-    ", run it, *skip the folded cell* (it holds a solution, which would replace yours), and run": ", run it, and run",
-    "The solution is in the folded cell below the stub.": "Your instructor has the solution.",
-    " (What the folded solution passes does not count.)": "",
-    "- **Solutions** are folded away beneath their exercise. Try first, look afterwards; comparing is allowed.\n": "",
-}
+FOLDED = tomllib.loads(Path(__file__).with_name("folded.toml").read_text(encoding="utf-8"))
 ANSWERS = re.compile(r"\n*<details><summary>Answers</summary>\n*(.*?)\n*</details>", re.DOTALL)
 BADGES = re.compile(rf"{sync.BADGE_LINE.pattern}\n*")
 HINTS = re.compile(r"\n*<details><summary>Hint 1.*?</details>\n</details>", re.DOTALL)
@@ -30,7 +24,8 @@ def _tagged(cell: NotebookNode, tag: str) -> bool:
     return cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
 
 
-def _unfolded(text: str) -> str:
+def without_folds(text: str) -> str:
+    """What a lecture says where it has no folded solutions."""
     for told, left in FOLDED.items():
         text = text.replace(told, left)
     return text
@@ -42,7 +37,7 @@ def without_solutions(notebook: NotebookNode) -> NotebookNode:
     notebook.cells = [cell for cell in notebook.cells if not _tagged(cell, "solution")]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = _unfolded(ANSWERS.sub("", BADGES.sub("", cell.source)))
+            cell.source = without_folds(ANSWERS.sub("", BADGES.sub("", cell.source)))
     return notebook
 
 
@@ -80,11 +75,10 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
         before = [other for other in cells[:place] if other.cell_type == "markdown"]
         check = cells[place + 1] if place + 1 < len(cells) else cell
         if not before or not CHECK.findall(check.source):
-            raise notebooks.LectureError(
-                f"Cell {place + 1}: a solution stands between its question and its check."
-            )
+            why = "a solution stands between its question and its check."
+            raise notebooks.LectureError(f"Cell {place + 1}: {why}")
         checks += CHECK.findall(check.source)
-        question = _unfolded(HINTS.sub("", before[-1].source.removeprefix("## Exercises\n\n")))
+        question = without_folds(HINTS.sub("", before[-1].source.removeprefix("## Exercises\n\n")))
         answers += [new_markdown_cell(question), new_code_cell(cell.source), new_code_cell(check.source)]
     answers += [
         new_markdown_cell(ANSWERS.sub(r"\n\n**Answers:** \1", cell.source))
@@ -94,14 +88,8 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
     if not answers:
         raise notebooks.LectureError(f"Lecture {lecture} has no cell with the tag `solution`.")
     imported = f"from course_utils.exercises.lecture_{lecture} import {', '.join(sorted(set(checks)))}"
-    made = new_notebook(
-        cells=[
-            new_markdown_cell(f"# Solutions · {title}"),
-            *(copy.deepcopy(cell) for cell in code[:2]),  # set-up and imports, as in every lecture
-            new_code_cell(imported),
-            *answers,
-        ]
-    )
+    beginning = [new_markdown_cell(f"# Solutions · {title}"), *copy.deepcopy(code[:2])]  # set-up and imports
+    made = new_notebook(cells=[*beginning, new_code_cell(imported), *answers])
     for number, cell in enumerate(made.cells):
         cell.id = f"{lecture}-{number}"  # the same file, byte for byte, each time
         if cell.cell_type == "code":
