@@ -4,8 +4,6 @@ After Devlin et al. (2019), *BERT: pre-training of deep bidirectional transforme
 How it is trained: :mod:`course_utils.training.pretraining`.
 """
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -1,7 +1,5 @@
 """The course's own pre-trained models: a folder each in ``data/checkpoints``, with a card that says how they were made."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import TypeVar

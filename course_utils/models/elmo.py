@@ -6,8 +6,6 @@ Kim et al. (2016), arXiv:1508.06615, and Jozefowicz et al. (2016), arXiv:1602.02
 A sentence of n words is read as n + 2 tokens: a boundary, the words, a boundary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ All of them give the probability of the next word of a text, and are scored by :
 :func:`encode_sentences` makes of it: id 0 ends a sentence (and stands before the next), id 1 is any unknown word.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Self, TypeVar

@@ -4,8 +4,6 @@ After Vaswani et al. (2017), *Attention is all you need*, arXiv:1706.03762. The 
 weights published for BERT fit; the decoder-only model is built like GPT (Radford et al. 2018).
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
