@@ -13,16 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import texts
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
+from torch import nn
 
 from course_utils.datasets import load_glove
 from course_utils.models import bert, elmo, language_model
-from course_utils.models.checkpoints import save_checkpoint
 from course_utils.models.language_model import KneserNey, perplexity
 from course_utils.text import Vocabulary, split_tokens
 from course_utils.training import adamw, language_models, linear_fall, pretraining
@@ -36,6 +38,15 @@ SIZES = {
 }
 SIZES["bert-mini-mlm"] = SIZES["bert-mini"]
 BERT_STEPS, BERT_TOKENS = 24_000, 1_024  # steps, and pieces in each: five and a half passes
+
+
+def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any]) -> None:
+    """Write a model's weights in half precision, and the arguments that build it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().half().contiguous() for key, value in model.named_parameters()}
+    save_file(weights, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it readable for its owner alone
+    (folder / "config.json").write_text(json.dumps(config) + "\n", encoding="utf-8")
 
 
 def glove_rows(words: list[str], units: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from course_utils.assets import store
 from course_utils.models import checkpoints
 from course_utils.models.elmo import CharacterEncoder, spell
-from course_utils.text import WordVectors
+from course_utils.models.language_model import LanguageModel
+from course_utils.text import Vocabulary, WordVectors
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import texts
@@ -74,3 +76,21 @@ def test_what_is_trained_can_be_loaded(name, small, monkeypatch, capsys):
     monkeypatch.setattr(checkpoints, "resolve", lambda _: asset)
     model, vocabulary = getattr(checkpoints, f"load_{name}")()
     assert len(vocabulary) == 7 and not model.training
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    torch.manual_seed(0)
+    vocabulary = Vocabulary([["a", "b", "c", "a", "\u2028", "d\u0085"]])
+    model = LanguageModel(len(vocabulary) + 2, units=8, layers=2)
+    train_checkpoint.save_checkpoint(tmp_path / "x", model, {"words": 7, "units": 8, "layers": 2})
+    vocabulary.write(tmp_path / "x" / "words.txt")
+    asset = store.Resolved(
+        "x", tmp_path / "x", "course", ("model.safetensors", "config.json", "words.txt"), "", ""
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "resolve", lambda name: asset)
+        again, words = checkpoints.load_language_model()
+    assert words.words == vocabulary.words and words.counts.tolist() == vocabulary.counts.tolist()
+    assert again.output.weight is again.embedding.weight
+    for (name, one), two in zip(model.named_parameters(), again.parameters(), strict=True):
+        assert torch.equal(one.half().float(), two), name

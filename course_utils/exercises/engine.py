@@ -27,8 +27,6 @@ and ``also``, a function for what is left to check by hand: keep it small.
 :func:`verify` runs every mistake as a student's answer and wants its own diagnosis; the tests do so for all exercises.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import functools

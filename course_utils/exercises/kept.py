@@ -5,8 +5,6 @@ machine finds it again), else in the course's cache. ``COURSE_PROGRESS=off`` kee
 executed whose outputs are stored or compared.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import filelock
 
+from course_utils.files import replace_file
 from course_utils.session import cache_folder
 
 DRIVE = Path("/content/drive/MyDrive")
@@ -70,9 +69,8 @@ def save(lectures: Iterable[str]) -> None:
         try:
             _write(places[0], lecture, _merged(_memory.get(lecture, {}), *_readable(places[1:], lecture)))
         except (OSError, filelock.Timeout) as error:
-            trouble = (
-                f"It could not be kept in {places[0]} ({error}); it is remembered until the kernel stops."
-            )
+            why = f"It could not be kept in {places[0]} ({error})"
+            trouble = f"{why}; it is remembered until the kernel stops."
 
 
 def _write(folder: Path, lecture: str, new: Done) -> None:
@@ -92,10 +90,8 @@ def _write(folder: Path, lecture: str, new: Done) -> None:
             path.replace(aside)
             trouble, before = f"{path} could not be read; it is now called {aside.name}.", {}
         if (together := _merged(before, new)) != before:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-            partial.write_text(json.dumps(together, indent=1, sort_keys=True), encoding="utf-8")
-            partial.replace(path)
+            with replace_file(path) as part:
+                part.write_text(json.dumps(together, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def _file(folder: Path, lecture: str) -> Path:

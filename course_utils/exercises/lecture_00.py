@@ -1,7 +1,5 @@
 """Lecture 00: a first check, and what transfer learning is."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from course_utils.exercises.engine import exercise

@@ -1,7 +1,5 @@
 """Lecture 01: the loss of negative sampling with its gradient, subsampling, and analogies."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

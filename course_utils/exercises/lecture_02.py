@@ -1,7 +1,5 @@
 """Lecture 02: counting neighbours, GloVe's loss, and a vector for a whole sentence."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import numbers

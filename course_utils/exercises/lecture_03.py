@@ -1,7 +1,5 @@
 """Lecture 03: perplexity, one step of an LSTM, and the temperature of a softmax."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

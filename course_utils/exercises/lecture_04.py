@@ -1,7 +1,5 @@
 """Lecture 04: a highway layer, reading a padded batch backwards, a task's mixture of layers, and the error that is gone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

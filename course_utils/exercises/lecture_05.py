@@ -1,7 +1,5 @@
 """Lecture 05: the slanted triangle, pooling without padding, and rows for a new vocabulary."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from typing import Any

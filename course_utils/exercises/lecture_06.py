@@ -1,7 +1,5 @@
 """Lecture 06: attention that looks back, heads, and the input transformation for pairs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

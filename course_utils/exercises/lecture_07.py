@@ -1,7 +1,5 @@
 """Lecture 07: greedy longest match, a padded batch with its mask, and two texts in one row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

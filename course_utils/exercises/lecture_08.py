@@ -1,7 +1,5 @@
 """Lecture 08: hide pieces 80 to 10 to 10, a loss at the hidden places alone, and how many parameters BERT has."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable

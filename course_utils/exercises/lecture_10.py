@@ -1,7 +1,5 @@
 """Lecture 10: freezing, class weights, mean pooling and the decision threshold."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

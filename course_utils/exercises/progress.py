@@ -1,7 +1,5 @@
 """What a student sees of the work done: :func:`my_progress`, which follows what is done later."""
 
-from __future__ import annotations
-
 import html
 import importlib
 import os
@@ -60,10 +58,8 @@ def _lines(lecture: str | None) -> Iterator[str]:
         every, mine = to_do(number), done(number)
         passed = [name for name in every["exercises"] if name in mine.get("exercises", [])]
         right = sum(key in mine.get("quiz", []) for key in every["quiz"])
-        yield (
-            f"Lecture {number}: exercises {_count(len(passed), len(every['exercises']))}, "
-            f"quiz {_count(right, len(every['quiz']))}"
-        )
+        exercised, asked = _count(len(passed), len(every["exercises"])), _count(right, len(every["quiz"]))
+        yield f"Lecture {number}: exercises {exercised}, quiz {asked}"
         for name in every["exercises"] if lecture else ():
             yield f"  {'✓' if name in passed else '○'} {name.removeprefix('check_')}"
     yield from [kept.trouble or _where()] if kept.folders() else []
@@ -72,10 +68,8 @@ def _lines(lecture: str | None) -> Iterator[str]:
 def _where() -> str:
     first, *before = kept.folders()
     if kept.on_colab() and not before and not os.environ.get("COURSE_PROGRESS"):
-        return (
-            "Kept until Colab takes this machine back. To keep it longer, mount Google Drive (under the folder symbol on the "
-            "left), then run this cell again."
-        )
+        longer = "mount Google Drive (under the folder symbol on the left), then run this cell again"
+        return f"Kept until Colab takes this machine back. To keep it longer, {longer}."
     if host := next((name for variable, name in HOSTS.items() if variable in os.environ), None):
         return f"Kept until this session ends: {host} starts anew each time."
     return f"Kept in {first}"

@@ -1,7 +1,5 @@
 """The quiz at the end of a lecture, ``quiz/NN.md``: one choice is right, and every choice is explained."""
 
-from __future__ import annotations
-
 import hashlib
 import html
 import re
@@ -57,9 +55,7 @@ def questions(lecture: str) -> list[Question]:
     """
     path = FOLDER / f"{lecture}.md"
     if not path.is_file():
-        raise ValueError(
-            f"Lecture {lecture!r} has no quiz; write its number with two digits, as in quiz('10')."
-        )
+        raise ValueError(f"Lecture {lecture!r} has no quiz: write two digits, as in quiz('10').")
     asked: list[Question] = []
 
     def need(condition: Any, line: int, otherwise: str) -> None:

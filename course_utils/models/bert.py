@@ -4,8 +4,6 @@ After Devlin et al. (2019), *BERT: pre-training of deep bidirectional transforme
 How it is trained: :mod:`course_utils.training.pretraining`.
 """
 
-from __future__ import annotations
-
 import copy
 
 import torch
@@ -83,11 +81,6 @@ def fill_in_the_blank(
     blank = ids == MASK
     if not blank.any():
         raise ValueError("Put [MASK], in capitals and brackets, where a word is to be guessed.")
-    most = model.encoder.positions.num_embeddings
-    if ids.shape[1] > most:
-        raise ValueError(
-            f"The text has {ids.shape[1]} pieces, and this model reads {most} at most. Shorten it."
-        )
     model.eval()
     guesses = model.fill_in(model.encoder(ids)[-1][blank]).softmax(-1).topk(count)
     return [

@@ -1,14 +1,11 @@
 """The course's own pre-trained models: a folder each in ``data/checkpoints``, with a card that says how they were made."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -62,18 +59,6 @@ def _model(asset: Resolved, build: Callable[..., Model]) -> Model:
     model = build(**json.loads(asset.path("config.json").read_text(encoding="utf-8")))
     weights = load_file(asset.path("model.safetensors"))
     with torch.no_grad():
-        for (
-            key,
-            parameter,
-        ) in model.named_parameters():  # a tied weight is named once, in memory as in the file
+        for key, parameter in model.named_parameters():  # a tied weight is named once, as in the file
             parameter.copy_(weights[key])  # float16 to float32
     return model.eval()
-
-
-def save_checkpoint(folder: Path, model: nn.Module, config: dict[str, Any]) -> None:
-    """Write a model's weights in half precision, and the arguments that build it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().half().contiguous() for key, value in model.named_parameters()}
-    save_file(weights, folder / "model.safetensors")
-    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it readable for its owner alone
-    (folder / "config.json").write_text(json.dumps(config) + "\n", encoding="utf-8")

@@ -6,8 +6,6 @@ Kim et al. (2016), arXiv:1508.06615, and Jozefowicz et al. (2016), arXiv:1602.02
 A sentence of n words is read as n + 2 tokens: a boundary, the words, a boundary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,15 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course_utils.models.language_model import word_log_probabilities
 from course_utils.text import Vocabulary, length_bucketed, pad_rows
 
 BOUNDARY, UNKNOWN = 0, 1  # as targets; word i of the vocabulary is i + 2
 LONGEST = 20  # characters that are read of a word
-BEGIN, STOP, EDGE = (
-    257,
-    258,
-    259,
-)  # a word's begin and end, and the boundary of a sentence; byte b is b + 1, padding 0
+BEGIN, STOP, EDGE = 257, 258, 259  # a word's begin and end, a sentence's boundary; byte b is b + 1, padding 0
 
 
 def spell(words: Sequence[str]) -> Tensor:
@@ -123,9 +118,7 @@ class BiLM(nn.Module):
         layers = [torch.cat([x, x], dim=2)]
         for depth, (forwards, backwards) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             a, b = forwards(self.dropout(ahead))[0], backwards(self.dropout(back))[0]
-            ahead, back = (
-                (a + ahead, b + back) if depth else (a, b)
-            )  # from the second layer on with a residual
+            ahead, back = (a + ahead, b + back) if depth else (a, b)  # a residual from the second layer on
             layers.append(torch.cat([ahead, back.take_along_dim(turned, 1)], dim=2))
         return torch.stack(layers)
 
@@ -163,18 +156,13 @@ def log_probabilities(model: BiLM, text: Sentences, tokens: int = 4096) -> tuple
     model.eval()
     device = model.softmax.weight.device
     spelled, targets = text.spelled.to(device), torch.from_numpy(text.targets).to(device)
-    found: tuple[list[Tensor], list[Tensor]] = ([], [])
+    parts: list[Tensor] = []
     for batch in length_bucketed([len(row) for row in text.rows], tokens):
         ids, mask = (part.to(device) for part in pad_rows([text.rows[i] for i in batch]))
-        both = predictions(model(ids, mask, spelled), ids, mask, targets)
-        for states, wanted, parts in (
-            (both.ahead, both.following, found[0]),
-            (both.back, both.preceding, found[1]),
-        ):
-            chosen = model.softmax(states).log_softmax(1).gather(1, wanted.unsqueeze(1))
-            parts.append(chosen.squeeze(1).double().cpu())
-    ahead, back = (torch.cat(parts).numpy() for parts in found)
-    return ahead, back
+        ahead, following, back, preceding = predictions(model(ids, mask, spelled), ids, mask, targets)
+        for states, wanted in ((ahead, following), (back, preceding)):
+            parts.append(word_log_probabilities(model.softmax(states), wanted))
+    return torch.cat(parts[::2]).numpy(), torch.cat(parts[1::2]).numpy()
 
 
 @torch.inference_mode()

@@ -5,8 +5,6 @@ After Pennington, Socher and Manning (2014), "GloVe: global vectors for word rep
 same objective with the gradient written out.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.sparse
 from torch import Tensor, nn

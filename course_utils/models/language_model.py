@@ -4,8 +4,6 @@ All of them give the probability of the next word of a text, and are scored by :
 :func:`encode_sentences` makes of it: id 0 ends a sentence (and stands before the next), id 1 is any unknown word.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
@@ -203,10 +201,8 @@ def transfer_vocabulary(model: Reader, old: Sequence[str], new: Sequence[str], m
         ValueError: if the model was not made for the old words.
     """
     result: Any = copy.deepcopy(model)
-    if len(result.embedding.weight) != len(old):
-        raise ValueError(
-            f"The model has {len(result.embedding.weight)} words, and the list of old ones {len(old)}."
-        )
+    if (words := result.embedding.num_embeddings) != len(old):
+        raise ValueError(f"The model has {words} words, and the list of old ones {len(old)}.")
     row = {word: number for number, word in enumerate(old)}
     rows = [row.get(word, len(old)) for word in new]  # past the end stands the mean
 
@@ -215,12 +211,8 @@ def transfer_vocabulary(model: Reader, old: Sequence[str], new: Sequence[str], m
         beyond = torch.randn(more, *table.shape[1:]).to(table) * table.std()
         return nn.Parameter(torch.cat([torch.cat([table, table.mean(0, keepdim=True)])[rows], beyond]))
 
-    result.embedding = nn.Embedding(
-        len(rows) + more, result.embedding.embedding_dim, _weight=moved(result.embedding.weight)
-    )
-    if isinstance(
-        result.output, nn.Linear
-    ):  # a softmax with a bias for each word; its weight is the embedding
+    result.embedding = nn.Embedding.from_pretrained(moved(result.embedding.weight), freeze=False)
+    if isinstance(result.output, nn.Linear):  # a bias for each word; the weight is the embedding
         result.output.weight, result.output.bias = result.embedding.weight, moved(result.output.bias)
         result.output.out_features = len(rows) + more
     return result
@@ -239,6 +231,11 @@ def text_batches(ids: np.ndarray, rows: int, length: int) -> Iterator[tuple[Tens
     yield from zip(inputs.split(length, dim=1), targets.split(length, dim=1), strict=True)
 
 
+def word_log_probabilities(logits: Tensor, words: Tensor) -> Tensor:
+    """From logits (..., V) to the log-probabilities of the given words (...), in float64 on the CPU."""
+    return logits.log_softmax(-1).gather(-1, words.unsqueeze(-1)).squeeze(-1).double().cpu()
+
+
 @torch.inference_mode()
 def log_probabilities(model: LanguageModel, ids: np.ndarray, rows: int = 16, length: int = 64) -> np.ndarray:
     """The natural logarithm of the probability of every token of a text, (n,), dropout off.
@@ -251,6 +248,5 @@ def log_probabilities(model: LanguageModel, ids: np.ndarray, rows: int = 16, len
     parts: list[Tensor] = []
     for inputs, targets in text_batches(padded, rows, length):
         logits, state = model(inputs.to(device), state)
-        chosen = logits.log_softmax(-1).gather(2, targets.to(device).unsqueeze(2)).squeeze(2)
-        parts.append(chosen.double().cpu())
+        parts.append(word_log_probabilities(logits, targets.to(device)))
     return torch.cat(parts, dim=1).flatten().numpy()[:n]

@@ -1,7 +1,5 @@
 """From the states of a text's tokens to one vector; padding counts for nothing."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ After Vaswani et al. (2017), *Attention is all you need*, arXiv:1706.03762. The 
 weights published for BERT fit; the decoder-only model is built like GPT (Radford et al. 2018).
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.models.language_model import END
+from course_utils.models.language_model import END, word_log_probabilities
 from course_utils.models.pooling import last_state
 
 
@@ -100,11 +98,8 @@ class Encoder(nn.Module):
         self, words: int, units: int, layers: int, heads: int, hidden: int, positions: int = 512, dropout: float = 0.1,
     ):  # fmt: skip
         super().__init__()
-        self.words, self.positions, self.segments = (
-            nn.Embedding(words, units),
-            nn.Embedding(positions, units),
-            nn.Embedding(2, units),
-        )
+        self.words, self.positions = nn.Embedding(words, units), nn.Embedding(positions, units)
+        self.segments = nn.Embedding(2, units)
         self.norm, self.dropout = nn.LayerNorm(units, eps=1e-12), nn.Dropout(dropout)
         self.blocks = nn.ModuleList(EncoderBlock(units, heads, hidden, dropout) for _ in range(layers))
         self.apply(initialise)
@@ -156,10 +151,8 @@ def check_length(ids: Tensor, longest: int) -> None:
     """Raise a ValueError unless ids are (batch, n) with n from 1 to ``longest``."""
     if ids.dim() != 2 or not ids.numel():
         raise ValueError(f"Ids must be (batch, n), one token or more; these are {tuple(ids.shape)}.")
-    if ids.shape[1] > longest:
-        raise ValueError(
-            f"{ids.shape[1]} tokens, and the model has vectors for {longest} positions only: cut the text."
-        )
+    if (n := ids.shape[1]) > longest:
+        raise ValueError(f"{n} tokens, and the model has vectors for {longest} positions only: cut the text.")
 
 
 def initialise(module: nn.Module) -> None:
@@ -207,17 +200,13 @@ def load_bert(config: Mapping[str, int], weights: Mapping[str, Tensor]) -> Encod
             ours = ours.replace(theirs, replacement)
         state[ours] = value
     expected = model.state_dict()
-    missing = [name for name in expected if name not in state]
-    if missing:
-        raise ValueError(
-            f"These are no weights of BERT: {len(missing)} of {len(expected)} are missing, the first {missing[0]!r}."
-        )
+    if missing := [name for name in expected if name not in state]:
+        absent = f"{len(missing)} of {len(expected)} are missing, the first {missing[0]!r}"
+        raise ValueError(f"These are no weights of BERT: {absent}.")
     for name, value in expected.items():
         if state[name].shape != value.shape:
-            raise ValueError(
-                f"{name} is {tuple(state[name].shape)}, and by the config it should be {tuple(value.shape)}: "
-                "do config and weights belong together?"
-            )
+            shapes = f"{tuple(state[name].shape)}, and by the config it should be {tuple(value.shape)}"
+            raise ValueError(f"{name} is {shapes}: do config and weights belong together?")
     model.load_state_dict({name: state[name] for name in expected})
     return model.eval()
 
@@ -250,9 +239,8 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(DecoderBlock(units, heads, dropout) for _ in range(layers))
         self.norm, self.dropout = nn.LayerNorm(units), nn.Dropout(dropout)
         self.apply(initialise)
-        nn.init.normal_(
-            self.embedding.weight, std=units**-0.5
-        )  # as lecture 03's; with 0.02 it starts far more slowly
+        # As in lecture 03; from 0.02 it starts far more slowly.
+        nn.init.normal_(self.embedding.weight, std=units**-0.5)
 
     def read(self, ids: Tensor, state: None = None) -> tuple[Tensor, None]:
         """(batch, n) -> what the last layer says after each token (batch, n, units), and no state: nothing is carried over."""
@@ -284,9 +272,9 @@ def log_probabilities(model: GPT, ids: np.ndarray, length: int = 64, rows: int =
     windows = text.unfold(0, 2 * half + 1, half)
     parts: list[Tensor] = []
     for some in windows.split(rows):
-        logits = model(some[:, :-1].to(device))[:, half:].log_softmax(-1)
-        parts.append(logits.gather(2, some[:, half + 1 :, None].to(device)).double().cpu().flatten())
-    return torch.cat(parts).numpy()[:n]
+        logits = model(some[:, :-1].to(device))[:, half:]
+        parts.append(word_log_probabilities(logits, some[:, half + 1 :].to(device)))
+    return torch.cat(parts).flatten().numpy()[:n]
 
 
 @torch.inference_mode()

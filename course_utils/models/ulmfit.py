@@ -4,8 +4,6 @@ After Howard and Ruder (2018), *Universal Language Model Fine-tuning for Text Cl
 the LSTM language model of :mod:`course_utils.models.language_model`; theirs has three layers of 1,150 units.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

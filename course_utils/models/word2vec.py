@@ -5,8 +5,6 @@ arXiv:1310.4546, called "the paper" below. :class:`SkipGram` is the model as one
 is left to autograd; what the lectures run, the same objective faster, is :func:`course_utils.training.word_vectors.train_word2vec`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,11 +1,9 @@
 """What a model learns from: texts as ids, ragged or padded, and the labels that go with them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -37,11 +35,9 @@ class Examples:
     padding: int = 0
 
     def __post_init__(self) -> None:
-        sizes = {name: len(rows) for name, rows in self.inputs.items()}
-        if not len(self.labels) or any(size != len(self.labels) for size in sizes.values()):
-            raise ValueError(
-                f"There must be as many inputs as labels, and at least one: {len(self.labels)} labels, {sizes}."
-            )
+        n, sizes = len(self.labels), {name: len(rows) for name, rows in self.inputs.items()}
+        if not n or any(size != n for size in sizes.values()):
+            raise ValueError(f"There must be as many inputs as labels, at least one: {n} labels, {sizes}.")
         ids = self.inputs.get("input_ids")
         lengths = self.lengths()
         if lengths is not None and not lengths.all():
@@ -57,9 +53,8 @@ class Examples:
         if ragged and shape is not None:
             self.labels = F.pad(self.labels, (0, shape[1] - self.labels.shape[1]), value=IGNORED)
         if ((self.labels < 0) & (self.labels != IGNORED)).any():
-            raise ValueError(
-                f"A label is {int(self.labels.min())}: classes count from 0, and {IGNORED} means that nothing is asked."
-            )
+            rule = f"classes count from 0, and {IGNORED} means that nothing is asked"
+            raise ValueError(f"A label is {int(self.labels.min())}: {rule}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,16 +63,13 @@ class Examples:
     def from_texts(
         cls, texts: Sequence[str] | Sequence[tuple[str, str]], labels: Any, tokenizer: Any, *, max_length: int,
         pad: bool = False,
-    ) -> Examples:  # fmt: skip
+    ) -> Self:  # fmt: skip
         """Tokenise texts, or pairs of texts: cut at ``max_length`` pieces, and with ``pad`` fill up each one to that length."""
         pairs = len(texts) > 0 and not isinstance(next(iter(texts)), str)
         encoded = tokenizer(
-            *(map(list, zip(*texts, strict=True)) if pairs else [list(texts)]),
-            max_length=max_length,
-            truncation=True,
-            padding="max_length" if pad else False,
-            return_token_type_ids=pairs,
-        )
+            *(map(list, zip(*texts, strict=True)) if pairs else [list(texts)]), truncation=True,
+            max_length=max_length, padding="max_length" if pad else False, return_token_type_ids=pairs,
+        )  # fmt: skip
         names = ["input_ids", "attention_mask", *(["token_type_ids"] if pairs else [])]
         inputs = {name: torch.tensor(encoded[name]) if pad else encoded[name] for name in names}
         return cls(inputs, labels, tokenizer.pad_token_id)
@@ -115,18 +107,15 @@ def whole_numbers(labels: Any) -> Tensor:
     if not isinstance(labels, Tensor):
         array = np.array(labels)
         if array.dtype.kind not in "iufb":
-            raise TypeError(
-                f"Labels must be whole numbers, and one of these is {array.flat[0]!r}. Number the classes from 0, as in "
-                'labels.map({"ham": 0, "spam": 1}).'
-            )
+            advice = 'Number the classes from 0, as in labels.map({"ham": 0, "spam": 1}).'
+            raise TypeError(f"Labels must be whole numbers, and one of these is {array.flat[0]!r}. {advice}")
         labels = torch.from_numpy(array)
     if labels.is_floating_point() and labels.isnan().any():
         raise TypeError("A label is missing (NaN). Leave such examples out, as in rows.dropna().")
     if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise TypeError(
-            f"Labels must be whole numbers (torch.long), and these are {labels.dtype}: each names a class "
-            "by its position. Convert them with labels.long(), or labels.astype('int64') in pandas."
-        )
+        advice = "Convert them with labels.long(), or labels.astype('int64') in pandas."
+        rule = f"Labels must be whole numbers (torch.long), and these are {labels.dtype}"
+        raise TypeError(f"{rule}: each names a class by its position. {advice}")
     return labels.long()
 
 

@@ -3,9 +3,7 @@
 Heads on states take (batch, tokens, units) and the attention mask (batch, tokens), and return scores, the choice last.
 """
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +95,7 @@ class FrozenEncoderClassifier(nn.Module):
         """Two tensors (batch, tokens) -> log-probabilities (batch, classes)."""
         return self.head(pool(self.encoder, self.pooling, input_ids, attention_mask))
 
-    def train(self, mode: bool = True) -> FrozenEncoderClassifier:
+    def train(self, mode: bool = True) -> Self:
         """Training mode for the head; the encoder stays as it is used, without dropout."""
         super().train(mode)
         # requires_grad stops the weights, not the dropout: a frozen encoder has to be put in eval mode as well.
@@ -107,7 +105,6 @@ class FrozenEncoderClassifier(nn.Module):
 
 def count_parameters(model: nn.Module) -> dict[str, int]:
     """Numbers of single weights: ``trained``, ``frozen`` and ``all`` of them."""
-    sizes: dict[str, Any] = {"trained": 0, "frozen": 0}
-    for parameter in model.parameters():
-        sizes["trained" if parameter.requires_grad else "frozen"] += parameter.numel()
-    return {**sizes, "all": sum(sizes.values())}
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    every = sum(parameter.numel() for parameter in model.parameters())
+    return {"trained": trained, "frozen": every - trained, "all": every}

@@ -1,9 +1,6 @@
 """Language models learn by one loop: the losses of a text, or of sentences, come one by one, and each is followed by a step."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -101,7 +98,7 @@ def train_language_model(
     torch.manual_seed(seed)
     steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
     optimizer = adamw(groups or [{"params": [*model.parameters()], "lr": rate}], decay=decay, betas=betas)
-    losses = chain.from_iterable(text_losses(model, ids, rows, length, negatives) for _ in range(epochs))
+    losses = (loss for _ in range(epochs) for loss in text_losses(model, ids, rows, length, negatives))
     return descend(model, losses, optimizer, [schedule(step, steps) for step in range(steps)], after_step)
 
 
@@ -139,8 +136,6 @@ def train_bilm(
     counts = np.bincount(text.targets[[i for row in text.rows for i in row]], minlength=words)
     odds = log_odds(torch.from_numpy(counts), tokens, negatives).to(device)
     optimizer = adamw([{"params": [*model.parameters()], "lr": rate}], decay=0.0)
-    losses = chain.from_iterable(
-        sentence_losses(model, text, batches, odds, negatives) for _ in range(epochs)
-    )
+    losses = (loss for _ in range(epochs) for loss in sentence_losses(model, text, batches, odds, negatives))
     steps = epochs * len(batches)
     return descend(model, losses, optimizer, [warm_up(step, steps) for step in range(steps)], after_step)

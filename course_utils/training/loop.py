@@ -6,11 +6,8 @@ the best epoch, writes a checkpoint after each one, and goes on from there if it
 the same weights, interrupted or not.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +25,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
+from course_utils.files import replace_file
 from course_utils.session import accelerator as kernel_accelerator
 from course_utils.session import show_progress
 from course_utils.training.examples import IGNORED, Examples, epoch_batches
@@ -182,9 +180,8 @@ def evaluate(
     """The mean weighted loss over all examples, dropout off; ``arguments`` go to ``forward``, such as the task."""
     model.eval()
     totals = torch.zeros(2, device=accelerator.device)
-    for start in range(0, len(examples), batch_size):
-        indices = list(range(start, min(start + batch_size, len(examples))))
-        mine = indices[accelerator.process_index :: accelerator.num_processes]
+    for indices in torch.arange(len(examples)).split(batch_size):
+        mine = indices[accelerator.process_index :: accelerator.num_processes].tolist()
         if mine:
             inputs, labels = examples.batch(mine, accelerator.device)
             with accelerator.autocast():
@@ -249,14 +246,10 @@ def fit(
             checkpoint is of another run.
         FloatingPointError: if the loss is no longer a number.
     """
-    if epochs < 1 or batch_size < 1 or accumulate < 1:
-        raise ValueError(
-            f"epochs={epochs}, batch_size={batch_size}, accumulate={accumulate}: each must be 1 or more."
-        )
+    if min(epochs, batch_size, accumulate) < 1:
+        raise ValueError(f"{epochs=}, {batch_size=}, {accumulate=}: each must be 1 or more.")
     accelerator = kernel_accelerator(precision)
-    tasks = (
-        [Task(train, validation, class_weights=class_weights)] if isinstance(train, Examples) else [*train]
-    )
+    tasks = [Task(train, validation, "", class_weights)] if isinstance(train, Examples) else [*train]
     trained, groups = trainable(model, groups, learning_rate)
     model.to(accelerator.device)
     for place, task in enumerate(tasks):
@@ -292,22 +285,18 @@ def fit(
             set_seed(seed + 1000 * epoch, device_specific=True)
             before_epoch(epoch)
             rates = shares[epoch * count : (epoch + 1) * count]
-            history.train_loss.append(
-                train_epoch(model, draw(epoch), rates, prepared, accelerator, clip, accumulate)
-            )
+            loss = train_epoch(model, draw(epoch), rates, prepared, accelerator, clip, accumulate)
+            history.train_loss.append(loss)
             judged = [(task, task.validation) for task in tasks if task.validation]
             if len(judged) == len(tasks):
-                losses = [
-                    task.share * evaluate(model, part, task.class_weights, accelerator, **task.arguments)
-                    for task, part in judged
-                ]
-                history.validation_loss.append(sum(losses))
+                history.validation_loss.append(0.0)
+                for task, part in judged:
+                    loss = evaluate(model, part, task.class_weights, accelerator, **task.arguments)
+                    history.validation_loss[-1] += task.share * loss
             history.seconds += time.perf_counter() - start
             if not np.isfinite([history.train_loss[-1], *history.validation_loss[-1:]]).all():
-                raise FloatingPointError(
-                    f"The loss of epoch {epoch + 1} is not a number. Try a smaller learning rate, and look for "
-                    "missing values in the inputs."
-                )
+                advice = "Try a smaller learning rate, and look for missing values in the inputs."
+                raise FloatingPointError(f"The loss of epoch {epoch + 1} is not a number. {advice}")
             if score:
                 history.score.append(float(score(model.eval())))
             if history.best_epoch == epoch:
@@ -345,30 +334,23 @@ def check_task(model: nn.Module, task: Task, device: torch.device) -> None:
     if task.train.labels.dim() == 1 and len(task.train.labels.unique()) == 1:
         raise ValueError(f"All examples are of one class, {int(labels[0])}: there is nothing to tell apart.")
     classes, weights = int(labels.max()) + 1, task.class_weights
-    if weights is not None and len(weights) < classes:
-        raise ValueError(f"{len(weights)} class weights for {classes} classes: give one weight per class.")
     if weights is not None and not (torch.isfinite(weights) & (weights > 0)).all():
         raise ValueError(f"Class weights must be above 0, and these are {weights.tolist()}.")
     inputs, asked = task.train.batch([0, len(task.train) - 1], device)
     scores = model.eval()(**inputs, **task.arguments)
     if scores.shape[:-1] != asked.shape:
-        raise ValueError(
-            f"Scores {tuple(scores.shape)} do not go with labels {tuple(asked.shape)}: the choice must be the last "
-            "dimension of the scores, and the labels have the others."
-        )
+        rule = "the choice must be the last dimension of the scores, and the labels have the others"
+        raise ValueError(f"Scores {tuple(scores.shape)} do not go with labels {tuple(asked.shape)}: {rule}.")
     choices = scores.shape[-1]
     span = inputs.get("input_ids", scores).shape[-1] == choices and asked.dim() > 1 and not task.train.tags
     if not span and classes > choices:
-        raise ValueError(
-            f"There is a label {classes - 1}, and the model chooses among {choices} classes only."
-        )
+        raise ValueError(f"There is a label {classes - 1}, and the model chooses among {choices} classes.")
     if weights is not None and len(weights) != choices:
         raise ValueError(f"{len(weights)} class weights for {choices} classes: give one weight per class.")
     sums = scores.float().sum(-1)
     if choices > 1 and (scores >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
-        raise ValueError(
-            "The model returns probabilities. The loss needs scores: leave the softmax out, or take log_softmax."
-        )
+        advice = "The loss needs scores: leave the softmax out, or take log_softmax."
+        raise ValueError(f"The model returns probabilities. {advice}")
 
 
 def describe(
@@ -384,17 +366,12 @@ def describe(
                               None if task.class_weights is None else task.class_weights.tolist()]
         for task in tasks
     }  # fmt: skip
-    rates = [
-        [group["highest"], group["weight_decay"], len(group["params"])] for group in optimizer.param_groups
-    ]
-    schedule = hashlib.sha256(np.array(shares, np.float64).round(9).tobytes()).hexdigest()[:16]
-    run = {
-        **settings,
-        "learning rates": rates,
-        "schedule": schedule,
-        "frozen weights": frozen.hexdigest()[:16],
-    }
-    return json.loads(json.dumps({**run, "examples, shares and class weights": told, "trained": [*trained]}))
+    run = settings | {
+        "learning rates": [[g["highest"], g["weight_decay"], len(g["params"])] for g in optimizer.param_groups],
+        "schedule": hashlib.sha256(np.array(shares, np.float64).round(9).tobytes()).hexdigest()[:16],
+        "frozen weights": frozen.hexdigest()[:16], "examples, shares and class weights": told, "trained": [*trained],
+    }  # fmt: skip
+    return json.loads(json.dumps(run))  # as it will be read back
 
 
 def save_checkpoint(
@@ -406,11 +383,9 @@ def save_checkpoint(
     for name, parameter in trained.items():
         state = optimizer.state.get(parameter, {})  # empty for a layer that has not been thawed yet
         tensors |= {f"optimizer/{key}/{name}": torch.as_tensor(value) for key, value in state.items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
     metadata = {"run": json.dumps(run), "history": json.dumps(asdict(history))}
-    save_file({name: t.contiguous().cpu().clone() for name, t in tensors.items()}, part, metadata)
-    os.replace(part, file)
+    with replace_file(file) as part:
+        save_file({name: t.contiguous().cpu().clone() for name, t in tensors.items()}, part, metadata)
 
 
 def load_checkpoint(
@@ -422,18 +397,15 @@ def load_checkpoint(
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(
-            f"The checkpoint {file} is damaged ({error}). Delete it to train from the start."
-        ) from error
+        why = f"is damaged ({error}). Delete it to train from the start."
+        raise ValueError(f"The checkpoint {file} {why}") from error
     if not {"run", "history"} <= metadata.keys():
         raise ValueError(f"{file} was not written by this loop. Give this run a folder of its own.")
     other = json.loads(metadata["run"])
     differs = [key for key in {**other, **run} if other.get(key) != run.get(key)]
     if differs:
-        raise ValueError(
-            f"The checkpoint {file} belongs to another run: {', '.join(differs)} differ. Delete it, or give this run a "
-            "folder of its own."
-        )
+        why = f"{', '.join(differs)} differ. Delete it, or give this run a folder of its own."
+        raise ValueError(f"The checkpoint {file} belongs to another run: {why}")
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(tensors[f"model/{name}"])

@@ -3,8 +3,6 @@
 After Devlin et al. (2019), *BERT: pre-training of deep bidirectional transformers*, arXiv:1810.04805, section 3.1 and appendix A.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -31,9 +29,8 @@ def train_tokenizer(texts: Iterable[str], words: int, *, lowercase: bool = True)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=words, special_tokens=SPECIAL, show_progress=False)
-    )
+    trainer = trainers.WordPieceTrainer(vocab_size=words, special_tokens=SPECIAL, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", SEP), ("[CLS]", CLS))
     return tokenizer
 
@@ -56,11 +53,8 @@ class Pairs(NamedTuple):
 def join_sentences(sentences: Iterable[Sequence[int]]) -> Source:
     """Tokenised sentences, in the order of the text, as one source."""
     rows = [row for row in sentences if len(row)]
-    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
-    return Source(
-        np.array([i for row in rows for i in row], np.int64),
-        np.concatenate([[0], ends])[:-1].astype(np.int64),
-    )
+    starts = np.cumsum([0, *map(len, rows)], dtype=np.int64)[:-1]
+    return Source(np.array([i for row in rows for i in row], np.int64), starts)
 
 
 def sentence_pairs(source: Source, length: int, seed: int = 0) -> Pairs:
@@ -73,19 +67,14 @@ def sentence_pairs(source: Source, length: int, seed: int = 0) -> Pairs:
     Raises:
         ValueError: if the length leaves no room for two parts, or the text is shorter than four chunks.
     """
-    room, draw = length - 3, np.random.default_rng(seed)
-    if room < 2 or len(source.ids) < 4 * room:
-        raise ValueError(
-            f"Pairs of {length} pieces need a text of {4 * max(room, 2)} or more; this one has {len(source.ids)}."
-        )
-    ids, starts = source
+    (ids, starts), room, draw = source, length - 3, np.random.default_rng(seed)
+    if room < 2 or len(ids) < 4 * room:
+        least = 4 * max(room, 2)
+        raise ValueError(f"Pairs of {length} pieces need a text of {least} or more; this one has {len(ids)}.")
     begins = np.arange(draw.integers(room), len(ids) - 2 * room, room)
     begins = np.unique(starts[np.searchsorted(starts, begins, side="right") - 1])
-    rows, segments, follows = (
-        np.full((len(begins), length), SEP),
-        np.zeros((len(begins), length), np.int64),
-        draw.integers(2, size=len(begins)),
-    )
+    rows, segments = np.full((len(begins), length), SEP), np.zeros((len(begins), length), np.int64)
+    follows = draw.integers(2, size=len(begins))
     rows[:, 0] = CLS
     for row, begin in enumerate(begins):
         inside = starts[np.searchsorted(starts, begin, side="right") : np.searchsorted(starts, begin + room)]
@@ -113,10 +102,8 @@ def pair_batches(
         for place, source in enumerate(sources):
             length = lengths[(epoch + place) % len(lengths)]
             pairs = sentence_pairs(source, length, int(draw.integers(2**31)))
-            order = torch.from_numpy(draw.permutation(len(pairs.ids)))
-            batches += [
-                Pairs(*(part[some] for part in pairs)) for some in order.split(max(1, tokens // length))
-            ]
+            batched = torch.from_numpy(draw.permutation(len(pairs.ids))).split(max(1, tokens // length))
+            batches += [Pairs(*(part[some] for part in pairs)) for some in batched]
         yield from (batches[i] for i in draw.permutation(len(batches)))
         epoch += 1
 
@@ -202,21 +189,13 @@ def score(model: BertForPreTraining, batches: Iterable[Pairs], seed: int = 0) ->
     """On held-out pairs, dropout off: mean loss and share of right guesses at hidden places, and the same for the pairs."""
     model.eval()
     generator, words, device = torch.Generator().manual_seed(seed), model.bias.numel(), model.bias.device
-    sums = torch.zeros(6, dtype=torch.double)
+    sums = torch.zeros(2, 3, dtype=torch.double)  # of losses and right guesses, and how many, for either task
     for batch in batches:
         read, chosen = mask_tokens(batch.ids, words, generator=generator)
-        guesses, verdicts = (
-            part.cpu() for part in model(read.to(device), batch.segments.to(device), chosen.to(device))
-        )
-        for place, logits, right in ((0, guesses, batch.ids[chosen]), (3, verdicts, batch.follows)):
-            hits = (logits.argmax(1) == right).sum()
-            sums[place : place + 3] += torch.stack(
-                [F.cross_entropy(logits, right, reduction="sum"), hits, torch.tensor(len(right))]
-            )
-    a, b, m, c, d, n = sums.tolist()
-    return {
-        "hidden, loss": a / m,
-        "hidden, accuracy": b / m,
-        "follows, loss": c / n,
-        "follows, accuracy": d / n,
-    }
+        guesses, verdicts = model(read.to(device), batch.segments.to(device), chosen.to(device))
+        for task, (logits, right) in enumerate([(guesses, batch.ids[chosen]), (verdicts, batch.follows)]):
+            logits = logits.cpu()
+            loss, hits = F.cross_entropy(logits, right, reduction="sum"), (logits.argmax(1) == right).sum()
+            sums[task] += torch.stack([loss, hits, torch.tensor(len(right))])
+    names = ("hidden, loss", "hidden, accuracy", "follows, loss", "follows, accuracy")
+    return dict(zip(names, (sums[:, :2] / sums[:, 2:]).flatten().tolist(), strict=True))

@@ -3,8 +3,6 @@
 A schedule is a function of the step, counted from 0, and the number of steps. Being nothing else, it has no state to store.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,9 +35,7 @@ def slanted_triangular(step: float, steps: int, cut: float = 0.1, ratio: float =
         ValueError: if the step lies outside, or ``cut`` is not between 0 and 1, or ``ratio`` below 1.
     """
     if not 0 <= step <= steps or not 0 < cut < 1 or ratio < 1:
-        raise ValueError(
-            f"step={step} of {steps}, cut={cut}, ratio={ratio}: 0 <= step <= steps, 0 < cut < 1 <= ratio."
-        )
+        raise ValueError(f"{step=} of {steps}, {cut=}, {ratio=}: 0 <= step <= steps, 0 < cut < 1 <= ratio.")
     peak = max(1, int(steps * cut))
     up = step / peak if step < peak or peak >= steps else (steps - step) / (steps - peak)
     return (1 + up * (ratio - 1)) / ratio

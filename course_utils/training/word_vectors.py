@@ -4,11 +4,10 @@
 time, :func:`train_glove` that of :class:`~course_utils.models.glove.GloVe`. Both share AdaGrad by rows, and threads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import scipy.sparse
@@ -30,8 +29,8 @@ BATCH = 4096  # cells of a step
 
 
 @dataclass
-class Word2Vec:
-    """The vectors, and how much each of them has already been moved.
+class Vectors:
+    """Two vectors of each word, and how much each of them has already been moved.
 
     Rows learn at their own pace: the rate is divided by the root of a row's summed squared gradients (AdaGrad, Duchi et al.
     2011, with one number per row). Plain gradient descent diverges where a frequent word collects hundreds of gradients in
@@ -43,10 +42,14 @@ class Word2Vec:
     centre_squares: Tensor  # (V,)
     context_squares: Tensor  # (V,)
     epochs: int = 0  # that the vectors have seen
-    losses: list[float] = field(default_factory=list)  # of a pair, the mean over each epoch
+    losses: list[float] = field(default_factory=list)  # of a pair or a cell, the mean over each epoch
+
+
+class Word2Vec(Vectors):
+    """The vectors of skip-gram; ``centre`` are those one uses."""
 
     @classmethod
-    def new(cls, words: int, dimensions: int, seed: int = 0) -> Word2Vec:
+    def new(cls, words: int, dimensions: int, seed: int = 0) -> Self:
         """Vectors of V words as :class:`SkipGram` starts them."""
         start = torch.rand(words, dimensions, generator=torch.Generator().manual_seed(seed)) - 0.5
         return cls(start / dimensions, torch.zeros(words, dimensions), torch.zeros(words), torch.zeros(words))
@@ -66,21 +69,18 @@ def block_weights(ids: Tensor, left: Tensor, right: Tensor, shared: Tensor, nega
         negatives: noise words per pair in the objective, the paper's k.
     """
     (blocks, tokens), centres, noise = ids.shape, left.shape[1], shared.shape[1]
-    window = (tokens - centres) // 2
-    weights = torch.zeros(blocks, tokens + noise, centres)
+    window, others = (tokens - centres) // 2, tokens + noise
+    weights = torch.zeros(blocks, others, centres)
     # Seen from its centre, a window is a row of 2 window + 1 places. Centre i has its row in column i, from line i on, so all
     # rows together are a diagonal band, and this is a view of the band.
-    band = weights.as_strided(
-        (blocks, centres, 2 * window + 1), ((tokens + noise) * centres, centres + 1, centres)
-    )
+    band = weights.as_strided((blocks, centres, 2 * window + 1), (others * centres, centres + 1, centres))
     place = torch.arange(-window, window + 1, dtype=left.dtype)
     band.copy_((place >= -left.unsqueeze(2)) & (place <= right.unsqueeze(2)) & (place != 0))
     share = negatives / noise
     weights[:, tokens:] = share * (left + right).unsqueeze(1)
     same = ids.unsqueeze(1) == shared.unsqueeze(2)
-    hits = torch.from_numpy(
-        np.flatnonzero(same.numpy())
-    )  # there are few; torch.nonzero takes several times as long
+    # There are few; torch.nonzero takes several times as long.
+    hits = torch.from_numpy(np.flatnonzero(same.numpy()))
     if len(hits):
         block, word, token = hits // (noise * tokens), hits // tokens % noise, hits % tokens
         weights.index_put_((block, tokens + word), -share * weights[block, token], accumulate=True)
@@ -107,9 +107,7 @@ def block_step(
     slope = scores.sigmoid_()
     slope[:, :tokens] -= 1
     slope *= weights
-    adagrad_rows(
-        model.centre, model.centre_squares, centre_ids, torch.bmm(slope.transpose(1, 2), other), rate
-    )
+    adagrad_rows(model.centre, model.centre_squares, centre_ids, torch.bmm(slope.mT, other), rate)
     adagrad_rows(model.context, model.context_squares, other_ids, torch.bmm(slope, centre), rate)
     return loss, pairs
 
@@ -125,7 +123,7 @@ def adagrad_rows(matrix: Tensor, squares: Tensor, rows: Tensor, gradient: Tensor
 def train_word2vec(
     text: EncodedText, counts: np.ndarray, *, dimensions: int = 100, window: int = 5, negatives: int = 5, epochs: int = 5,
     subsample: float = 1e-3, rate: float = 0.1, seed: int = 0, threads: int = 1, model: Word2Vec | None = None,
-    after_epoch: Callable[[Word2Vec], None] | None = None,
+    after_epoch: Callable[[Word2Vec], object] = lambda model: None,
 ) -> Word2Vec:  # fmt: skip
     """Train word vectors with skip-gram and negative sampling.
 
@@ -155,7 +153,7 @@ def train_word2vec(
     """
     if min(dimensions, window, negatives, epochs, threads) < 1 or subsample < 0 or rate <= 0:
         raise ValueError(
-            "dimensions, window, negatives, epochs and threads must be 1 or more, and the rate above 0."
+            "dimensions, window, negatives, epochs, threads must be 1 or more, the rate above 0."
         )
     if len(text.ids) < 2 or not (text.sentences[1:] == text.sentences[:-1]).any():
         raise ValueError("The text has no sentence of two known words, so there is no pair to learn from.")
@@ -165,10 +163,8 @@ def train_word2vec(
     # Threads take turns at pieces of the text, each of whole sentences.
     begins = np.flatnonzero(np.diff(text.sentences, prepend=-1))
     cuts = np.unique(begins[np.searchsorted(begins, np.arange(0, begins[-1] + 1, PIECE))])
-    pieces = [
-        EncodedText(*parts)
-        for parts in zip(np.split(text.ids, cuts[1:]), np.split(text.sentences, cuts[1:]), strict=True)
-    ]
+    columns = (np.split(column, cuts[1:]) for column in (text.ids, text.sentences))
+    pieces = [EncodedText(*parts) for parts in zip(*columns, strict=True)]
     before = torch.get_num_threads()
     bar = tqdm(total=epochs * len(text), desc="word2vec", unit="word", unit_scale=True, delay=2, leave=False,
                disable=not show_progress())  # fmt: skip
@@ -198,8 +194,7 @@ def train_word2vec(
                 losses, pairs = np.sum(list(pool.map(work, order.tolist())), axis=0)
                 model.epochs += 1
                 model.losses.append(float(losses / max(pairs, 1.0)))
-                if after_epoch is not None:
-                    after_epoch(model)
+                after_epoch(model)
     finally:
         torch.set_num_threads(before)
     return model
@@ -221,51 +216,33 @@ def cut_blocks(text: EncodedText, window: int, random: np.random.Generator) -> t
     right = np.minimum(reach, np.repeat(new + lengths, lengths) - 1 - places)
     blocks = max(1, -(-n // CENTRES))
     behind = blocks * CENTRES - n
-    tokens = np.lib.stride_tricks.sliding_window_view(
-        np.pad(text.ids.astype(np.int32), (window, behind + window)), CENTRES + 2 * window
-    )[::CENTRES]
-    left, right = (
-        np.pad(side, (0, behind)).reshape(blocks, CENTRES).astype(np.int8) for side in (left, right)
-    )
-    return torch.from_numpy(tokens.copy()), torch.from_numpy(left), torch.from_numpy(right)
+    padded = torch.from_numpy(np.pad(text.ids.astype(np.int32), (window, behind + window)))
+    sides = (np.pad(side, (0, behind)).reshape(blocks, CENTRES) for side in (left, right))
+    before, after = (torch.from_numpy(side.astype(np.int8)) for side in sides)
+    return padded.unfold(0, CENTRES + 2 * window, CENTRES), before, after
 
 
-@dataclass
-class GloveVectors:
-    """What training has reached. The bias is a column of its own at the end of each row.
-
-    ``word`` and ``context`` are (V, d + 1); ``word_squares`` and ``context_squares``, (V,), sum up each row's squared
-    gradients for AdaGrad.
-    """
-
-    word: Tensor
-    context: Tensor
-    word_squares: Tensor
-    context_squares: Tensor
-    epochs: int = 0  # that the vectors have seen
-    losses: list[float] = field(default_factory=list)  # of a cell, the mean over each epoch
+class GloveVectors(Vectors):
+    """The vectors of GloVe, (V, d + 1) each: the bias is a column of its own at the end of a row."""
 
     @classmethod
-    def new(cls, words: int, dimensions: int, seed: int = 0) -> GloveVectors:
+    def new(cls, words: int, dimensions: int, seed: int = 0) -> Self:
         """Vectors of V words as :class:`GloVe` starts them."""
-        generator = torch.Generator().manual_seed(seed)
-        word, context = (
-            (torch.rand(words, dimensions + 1, generator=generator) - 0.5) / dimensions for _ in range(2)
-        )
-        return cls(word, context, torch.zeros(words), torch.zeros(words))
+        start = torch.rand(2, words, dimensions + 1, generator=torch.Generator().manual_seed(seed)) - 0.5
+        centre, context = start.div_(dimensions).unbind()
+        return cls(centre, context, torch.zeros(words), torch.zeros(words))
 
     @property
     def vectors(self) -> np.ndarray:
-        """The sum of both vectors of each word, (V, d): they mean the same, and two noisy ones make a better one
-        (section 4.2)."""
-        return (self.word[:, :-1] + self.context[:, :-1]).numpy()
+        """The sum of both, (V, d): they mean the same, and two noisy ones make a better one (section 4.2)."""
+        return (self.centre[:, :-1] + self.context[:, :-1]).numpy()
 
 
 def cell_step(
     model: GloveVectors, rows: Tensor, columns: Tensor, logs: Tensor, weights: Tensor, rate: float
 ) -> float:
     """One step of gradient descent on some cells, all (batch,); returns the sum of their losses before it."""
-    word, context = model.word.index_select(0, rows), model.context.index_select(0, columns)
+    word, context = model.centre.index_select(0, rows), model.context.index_select(0, columns)
     product = (word[:, :-1] * context[:, :-1]).sum(1)
     error = product + word[:, -1] + context[:, -1] - logs
     slope = weights * error
@@ -273,7 +250,7 @@ def cell_step(
     # The derivative of the product by one factor is the other one; that of the sum by a bias is 1.
     word[:, -1] = context[:, -1] = 1.0
     slope = slope.unsqueeze(1)
-    adagrad_rows(model.word, model.word_squares, rows, context.mul_(slope), rate)
+    adagrad_rows(model.centre, model.centre_squares, rows, context.mul_(slope), rate)
     adagrad_rows(model.context, model.context_squares, columns, word.mul_(slope), rate)
     return loss
 
@@ -281,7 +258,7 @@ def cell_step(
 def train_glove(
     counts: scipy.sparse.csr_array, *, dimensions: int = 100, epochs: int = 15, rate: float = 0.1, x_max: float = 100.0,
     seed: int = 0, threads: int = 1, model: GloveVectors | None = None,
-    after_epoch: Callable[[GloveVectors], None] | None = None,
+    after_epoch: Callable[[GloveVectors], object] = lambda model: None,
 ) -> GloveVectors:  # fmt: skip
     """Train word vectors on co-occurrence counts.
 
@@ -306,9 +283,7 @@ def train_glove(
         raise ValueError("dimensions, epochs and threads must be 1 or more, rate and x_max above 0.")
     cells = counts.tocoo()
     if not len(cells.data) or not (cells.data > 0).all():
-        raise ValueError(
-            "The counts hold no cell, or one that is not above 0: its logarithm would not exist."
-        )
+        raise ValueError("The counts hold no cell, or one not above 0: its logarithm would not exist.")
     if model is None:
         model = GloveVectors.new(counts.shape[0], dimensions, seed)
     rows, columns = (torch.from_numpy(part.astype(np.int64)) for part in (cells.row, cells.col))
@@ -336,8 +311,7 @@ def train_glove(
 
                 model.losses.append(sum(pool.map(work, range(threads))) / len(data))
                 model.epochs += 1
-                if after_epoch is not None:
-                    after_epoch(model)
+                after_epoch(model)
     finally:
         torch.set_num_threads(before)
     return model

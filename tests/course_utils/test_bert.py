@@ -396,5 +396,5 @@ def test_blanks_are_filled_in_with_probabilities():
     assert found == bert.fill_in_the_blank(model, tokenizer, "One [MASK] three [MASK]", count=4)
     with pytest.raises(ValueError, match="in capitals and brackets"):
         bert.fill_in_the_blank(model, tokenizer, "one mask three")
-    with pytest.raises(ValueError, match="reads 12 at most"):
+    with pytest.raises(ValueError, match="for 12 positions only"):
         bert.fill_in_the_blank(model, tokenizer, "[MASK]" + " one" * 12)

@@ -9,9 +9,7 @@ import torch
 from course_utils.assets import AssetError, registry, store
 from course_utils.models import checkpoints
 from course_utils.models.bert import fill_in_the_blank
-from course_utils.models.language_model import LanguageModel
 from course_utils.session import data_folder
-from course_utils.text import Vocabulary
 
 LOADERS = {
     "elmo": checkpoints.load_elmo,
@@ -81,21 +79,3 @@ def test_both_small_berts_read_the_same_pieces():
     (both, one), (alone, two) = (checkpoints.load_bert_mini(next_sentence=given) for given in (True, False))
     assert one.to_str() == two.to_str()
     assert not torch.equal(both.encoder.words.weight, alone.encoder.words.weight)
-
-
-def test_what_is_saved_comes_back(tmp_path):
-    torch.manual_seed(0)
-    vocabulary = Vocabulary([["a", "b", "c", "a", "\u2028", "d\u0085"]])
-    model = LanguageModel(len(vocabulary) + 2, units=8, layers=2)
-    checkpoints.save_checkpoint(tmp_path / "x", model, {"words": 7, "units": 8, "layers": 2})
-    vocabulary.write(tmp_path / "x" / "words.txt")
-    asset = store.Resolved(
-        "x", tmp_path / "x", "course", ("model.safetensors", "config.json", "words.txt"), "", ""
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "resolve", lambda name: asset)
-        again, words = checkpoints.load_language_model()
-    assert words.words == vocabulary.words and words.counts.tolist() == vocabulary.counts.tolist()
-    assert again.output.weight is again.embedding.weight
-    for (name, one), two in zip(model.named_parameters(), again.parameters(), strict=True):
-        assert torch.equal(one.half().float(), two), name

@@ -78,7 +78,7 @@ def test_the_gradient_by_hand_is_the_one_autograd_finds():
     rows, columns = (torch.randint(0, WORDS, (40,), generator=generator) for _ in range(2))
     counts = torch.rand(40, generator=generator) * 200 + 0.1
     plain = GloVe(WORDS, 4)
-    plain.word.weight.data, plain.word_bias.weight.data = model.word[:, :4].clone(), model.word[:, 4:].clone()
+    plain.word.weight.data, plain.word_bias.weight.data = model.centre[:, :4].clone(), model.centre[:, 4:].clone()
     plain.context.weight.data, plain.context_bias.weight.data = (
         model.context[:, :4].clone(),
         model.context[:, 4:].clone(),
@@ -124,7 +124,7 @@ def test_one_thread_repeats_itself_and_training_on_is_training_longer(counts):
     whole, again = (train_glove(counts, dimensions=4, epochs=4, seed=1) for _ in range(2))
     parts = train_glove(counts, dimensions=4, epochs=1, seed=1)
     train_glove(counts, epochs=3, seed=1, model=parts)
-    assert torch.equal(whole.word, again.word) and torch.equal(whole.word, parts.word)
+    assert torch.equal(whole.centre, again.centre) and torch.equal(whole.centre, parts.centre)
     assert whole.losses == parts.losses
 
 
@@ -139,8 +139,8 @@ def test_x_max_says_from_where_on_counts_weigh_the_same(counts):
             torch.from_numpy(cells.col.astype(np.int64)),
         )
         data = torch.from_numpy(cells.data)
-        product = (start.word[rows, :-1] * start.context[columns, :-1]).sum(1)
-        missed = product + start.word[rows, -1] + start.context[columns, -1] - data.log()
+        product = (start.centre[rows, :-1] * start.context[columns, :-1]).sum(1)
+        missed = product + start.centre[rows, -1] + start.context[columns, -1] - data.log()
         losses[x_max] = float(((data / x_max).clamp(max=1) ** 0.75 * missed**2).mean())
         found = train_glove(counts, epochs=1, x_max=x_max, model=start)
         assert found.losses[0] == pytest.approx(losses[x_max], rel=1e-4)
