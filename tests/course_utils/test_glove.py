@@ -78,7 +78,10 @@ def test_the_gradient_by_hand_is_the_one_autograd_finds():
     rows, columns = (torch.randint(0, WORDS, (40,), generator=generator) for _ in range(2))
     counts = torch.rand(40, generator=generator) * 200 + 0.1
     plain = GloVe(WORDS, 4)
-    plain.word.weight.data, plain.word_bias.weight.data = model.centre[:, :4].clone(), model.centre[:, 4:].clone()
+    plain.word.weight.data, plain.word_bias.weight.data = (
+        model.centre[:, :4].clone(),
+        model.centre[:, 4:].clone(),
+    )
     plain.context.weight.data, plain.context_bias.weight.data = (
         model.context[:, :4].clone(),
         model.context[:, 4:].clone(),
