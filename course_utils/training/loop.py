@@ -334,6 +334,8 @@ def check_task(model: nn.Module, task: Task, device: torch.device) -> None:
     if task.train.labels.dim() == 1 and len(task.train.labels.unique()) == 1:
         raise ValueError(f"All examples are of one class, {int(labels[0])}: there is nothing to tell apart.")
     classes, weights = int(labels.max()) + 1, task.class_weights
+    if weights is not None and len(weights) < classes:
+        raise ValueError(f"{len(weights)} class weights for {classes} classes: give one weight per class.")
     if weights is not None and not (torch.isfinite(weights) & (weights > 0)).all():
         raise ValueError(f"Class weights must be above 0, and these are {weights.tolist()}.")
     inputs, asked = task.train.batch([0, len(task.train) - 1], device)
