@@ -3,8 +3,13 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from exercise_contract import name_of
+
+# A busy machine is slow, not wrong.
+hypothesis.settings.register_profile("course", deadline=None)
+hypothesis.settings.load_profile("course")
 
 # Read once, before the fixture below hides it from the tests.
 MIRROR = os.environ.get("COURSE_MIRROR")
