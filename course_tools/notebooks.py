@@ -64,8 +64,8 @@ def notebooks_folder() -> Path:
             return folder.resolve()
     tried = ", ".join(str(folder) for folder in candidates)
     raise LectureError(
-        f"The lectures are not here (looked in {tried}): all but doctor and assets needs a checkout of the course; go there, "
-        "or set COURSE_NOTEBOOKS."
+        f"The lectures are not here (looked in {tried}): all commands but doctor and assets need a checkout "
+        "of the course; go there, or set COURSE_NOTEBOOKS."
     )
 
 
