@@ -1,4 +1,4 @@
-"""One training loop for the whole course: on one CPU, a GPU, a TPU, or several processes, through Accelerate.
+"""The loop for everything with labels: on one CPU, a GPU, a TPU, or several processes, through Accelerate.
 
 Data, body and heads are three seams. Scores have the choice as last dimension, labels have the others, and IGNORED stands
 where nothing is asked; so one cross-entropy serves classes, tags, the ends of an answer and pairs. The loop keeps the weights of
