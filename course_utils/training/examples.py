@@ -42,9 +42,11 @@ class Examples:
         lengths = self.lengths()
         if lengths is not None and not lengths.all():
             raise ValueError("A text has no token. Put a token at its beginning, as [CLS] or END.")
-        ragged = isinstance(self.labels, list) and len({np.size(row) for row in self.labels}) > 1
+        sizes = [np.size(row) for row in self.labels] if isinstance(self.labels, list) else [0]
+        # Tags, also where all texts are as long as each other; rows of two for longer texts are the ends of answers.
+        ragged = len({*sizes}) > 1 or (lengths is not None and sizes == lengths.tolist() and max(sizes) > 1)
         if ragged:
-            if lengths is not None and [len(row) for row in self.labels] != lengths.tolist():
+            if lengths is not None and sizes != lengths.tolist():
                 raise ValueError("Every text needs as many tags as it has tokens.")
             self.labels = pad_rows(self.labels, IGNORED)[0]
         self.labels = whole_numbers(self.labels)

@@ -325,6 +325,14 @@ def tasks() -> list[Task]:
     return [Task(reading(kind), reading(kind, 48, 1), kind) for kind in KINDS]
 
 
+def test_tags_are_tags_where_all_texts_are_of_one_length():
+    texts = {"input_ids": [[2, 7, 3], [2, 8, 3]]}
+    tags = Examples(texts, [[IGNORED, 1, IGNORED], [IGNORED, 0, IGNORED]])
+    ends = Examples(texts, [[1, 1], [0, 2]])
+    assert tags.tags and not ends.tags
+    assert tags.labels.shape == (2, 3) and ends.labels.shape == (2, 2)
+
+
 def test_classes_tags_and_answers_are_learned_together():
     model = Reader()
     history = fit(model, tasks(), epochs=15, batch_size=8, learning_rate=3e-2, schedule=warm_up)
