@@ -20,11 +20,13 @@ def asked(lecture):
 
 
 def test_every_choice_is_explained_and_the_answer_is_no_pattern(lecture, asked):
-    assert len(asked) >= {"00": 4, "10": 6}.get(lecture, 7)
+    least = {"00": 4, "10": 6}.get(lecture, 7)
+    assert len(asked) >= least, f"quiz/{lecture}.md has {len(asked)} questions; write {least} or more"
     places = [[choice.right for choice in question.choices].index(True) for question in asked]
-    assert all(places.count(place) >= 1 for place in range(3))
+    assert {0, 1, 2} <= set(places), "let the right choice stand first, second and third at least once each"
     explanations = [choice.why for question in asked for choice in question.choices]
-    assert len(set(explanations)) == len(explanations)
+    assert len(set(explanations)) == len(explanations), "two choices have the same explanation"
+    assert "TODO" not in str(asked), f"quiz/{lecture}.md still says TODO"
     assert len({question.key for question in asked}) == len(asked)
     lengths = [[len(choice.text) for choice in question.choices] for question in asked]
     for extreme in (max, min):

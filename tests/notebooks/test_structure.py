@@ -12,6 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from course_tools import notebooks, sync
 from course_utils.exercises import SOLUTION
+from course_utils.lectures import LECTURES
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = sync.repository(ROOT)
@@ -39,7 +40,7 @@ def problems(path: Path, repository: str = REPOSITORY) -> list[str]:
         found.append(f"the file has {len(text.encode()):,} bytes, more than {LARGEST_FILE:,}")
     if text != notebooks.to_text(notebooks.normalise(notebook)):
         found.append("the file is not in its stored form: run `course run --update`")
-    for check in (stored, opening, ending, code, figures, exercises, hints, ignored, links):
+    for check in (stored, opening, ending, code, figures, exercises, hints, ignored, links, unwritten):
         found += check(cells, path)
     found += sync.sync_notebook(notebook, path.name, repository)
     return found
@@ -266,6 +267,11 @@ def links(cells, path) -> list[str]:
     return found
 
 
+def unwritten(cells, path) -> list[str]:
+    """Nothing is left of what `course new` wrote as TODO."""
+    return [f"cell {number}: still says TODO" for number, cell in cells if "TODO" in cell.source]
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_lecture_has_the_courses_form(path):
     found = problems(path)
@@ -285,4 +291,9 @@ def test_the_map_in_the_welcome_lecture_marks_the_lectures_that_are_here():
         for line in cell.source.splitlines()
         if line.startswith("here = ")
     ]
-    assert ast.literal_eval(line.removeprefix("here = ")) == [path.name[:2] for path in notebooks.find()]
+    present = [path.name[:2] for path in notebooks.find()]
+    assert ast.literal_eval(line.removeprefix("here = ")) == present, (
+        f"set here = {present} in lecture 00, then `course run 00 --update`"
+    )
+    drawn = [entry[:2] for group in LECTURES.values() for entry in group]
+    assert set(present) <= set(drawn), "add the new lecture to course_utils/lectures.py"

@@ -133,6 +133,7 @@ FAULTS = {
     "is not the source of": replace(3, "value", "valve"),
     "leads to no section": replace(5, "#Quiz", "#Nowhere"),
     "leads nowhere": replace(5, "#Quiz", "02_missing.ipynb"),
+    "cell 6: still says TODO": replace(5, "Think.", "TODO: a question."),
     "bytes, more than": change(2, outputs=stream("x" * 3_000_001)),
 }
 
