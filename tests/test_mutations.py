@@ -485,7 +485,8 @@ def test_a_mutation_turns_its_test_red(name, copy, run_on):
     (copy / file).write_text(source.replace(old, new), encoding="utf-8")
     status, printed = run_on(copy, test)
     assert status == 1, printed
-    assert " failed" in printed and " error" not in printed, printed
+    summary = printed.rstrip().rpartition("\n")[2]
+    assert " failed" in summary and " error" not in summary, printed
 
 
 def test_without_a_mutation_they_are_green(copy, run_on):

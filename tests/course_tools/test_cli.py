@@ -487,7 +487,6 @@ LAB = (
     "nbconvert",
     "jupyter_client",
     "ipykernel",
-    "psutil",
     "zmq",
     "sphinx",
     "sphinx_revealjs",
