@@ -71,7 +71,7 @@ class Task:
 
 
 def tutorial(task: Task, seed: int, epochs: int) -> float:
-    """As published: [CLS] through BERT's pooler, padded to 25, dropout left on inside the encoder while training."""
+    """As published: padded to 25, dropout left on inside the encoder while training, the encoder's own summary of a text."""
     from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
     torch.manual_seed(seed)
@@ -86,7 +86,9 @@ def tutorial(task: Task, seed: int, epochs: int) -> float:
         data["validation"], sampler=SequentialSampler(data["validation"]), batch_size=BATCH
     )
     head = ClassifierHead(task.encoder.hidden_size)
-    model = FrozenEncoderClassifier(task.encoder.model, head, pooling="pooler", encoder_dropout=True)
+    model = FrozenEncoderClassifier(
+        task.encoder.model, head, pooling=task.encoder.summary, encoder_dropout=True
+    )
     optimizer = torch.optim.AdamW(head.parameters(), lr=RATE)
     loss_of = nn.NLLLoss(weight=task.weights)
     best, best_loss = {}, float("inf")
@@ -138,7 +140,9 @@ def trainer(task: Task, seed: int, epochs: int) -> float:
             )
         ]
     head = ClassifierHead(task.encoder.hidden_size)
-    model = WithLoss(FrozenEncoderClassifier(task.encoder.model, head, pooling="pooler"), task.weights)
+    model = WithLoss(
+        FrozenEncoderClassifier(task.encoder.model, head, pooling=task.encoder.summary), task.weights
+    )
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,

@@ -40,7 +40,8 @@ class AssetFile:
 @dataclass(frozen=True)
 class Asset:
     """One entry of the registry. ``wheel``, ``sources`` and ``stand_in`` have the keys described in ``registry.toml``;
-    ``course`` is a folder below ``data``, for weights that the course itself trained."""
+    ``course`` is a folder below ``data``, for weights that the course itself trained; ``untrained`` says of an encoder why its
+    pooler must not be read."""
 
     name: str
     title: str
@@ -52,6 +53,7 @@ class Asset:
     course: str | None = None
     sources: tuple[Mapping[str, Any], ...] = ()
     stand_in: Mapping[str, Any] | None = None
+    untrained: str | None = None
 
     @classmethod
     def from_dict(cls, name: str, entry: Mapping[str, Any]) -> Self:

@@ -30,13 +30,22 @@ SAVE_SECONDS = 2.0  # a killed run loses no more than this
 
 @dataclass(frozen=True)
 class Encoder:
-    """A frozen pre-trained encoder with its tokenizer. ``digest`` is the SHA-256 of its weights' file."""
+    """A frozen pre-trained encoder with its tokenizer. ``digest`` is the SHA-256 of its weights' file.
+
+    ``untrained`` is why its pooler must not be read, if nobody trained it; the model then has none.
+    """
 
     name: str
     tokenizer: Any
     model: Any
     digest: str
     hidden_size: int
+    untrained: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """The pooling that its makers meant to stand for a text: ``pooler``, or ``cls`` where that was never trained."""
+        return "cls" if self.untrained else "pooler"
 
 
 def load_encoder(name: str | None = None, device: torch.device | str | None = None) -> Encoder:
@@ -63,12 +72,13 @@ def load_encoder(name: str | None = None, device: torch.device | str | None = No
         asset = resolve("minilm")
         print(f"bert-base-uncased could not be had, the smaller minilm is used. {str(error).splitlines()[0]}")
     with _quiet_transformers():
+        entry = registry()[asset.name]
         tokenizer = AutoTokenizer.from_pretrained(asset.folder, local_files_only=True)
-        options = {"use_safetensors": True, "dtype": torch.float32}
+        options = {"use_safetensors": True, "dtype": torch.float32, "add_pooling_layer": not entry.untrained}
         model = AutoModel.from_pretrained(asset.folder, local_files_only=True, **options)
     model.requires_grad_(False).eval().to(device)
-    digest = next(f.sha256 for f in registry()[asset.name].files if f.name == "model.safetensors")
-    return Encoder(asset.name, tokenizer, model, digest, model.config.hidden_size)
+    digest = next(f.sha256 for f in entry.files if f.name == "model.safetensors")
+    return Encoder(asset.name, tokenizer, model, digest, model.config.hidden_size, entry.untrained)
 
 
 @contextmanager
@@ -112,7 +122,7 @@ def encode(
 
     Raises:
         TypeError: if a text is not a string.
-        ValueError: for an unknown setting, or an encoder in training mode.
+        ValueError: for an unknown setting, a pooler that nobody trained, or an encoder in training mode.
     """
     model, texts = encoder.model, _strings(texts)
     depth, device = model.config.num_hidden_layers, next(model.parameters()).device
@@ -181,6 +191,9 @@ def _check(encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int
     if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
         known = f"0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}"
         raise ValueError(f"layers {tuple(layers)}: name one or more of {known}.")
+    if "pooler" in ways and encoder.untrained:
+        why = f"{encoder.name}'s pooler was never trained ({encoder.untrained})"
+        raise ValueError(f"{why}. Read cls, mean or max instead.")
     if "pooler" in ways and not {-1, depth} & set(layers):
         raise ValueError("BERT's pooler reads the last layer: name -1 among the layers, or pool another way.")
     if any(module.training for module in encoder.model.modules()):

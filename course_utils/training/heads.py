@@ -73,10 +73,12 @@ def pool(encoder: nn.Module, pooling: str, input_ids: Tensor, attention_mask: Te
     """One vector per text from a BERT encoder's last layer, shape (batch, hidden).
 
     ``pooling`` is one of :func:`pool_states`, or ``pooler``: BERT's own, a tanh layer over [CLS] that was trained with
-    next-sentence prediction (Devlin et al. 2019, section 3.1).
+    next-sentence prediction (Devlin et al. 2019, section 3.1). An encoder without one raises ValueError.
     """
     output = encoder(input_ids=input_ids, attention_mask=attention_mask)
     if pooling == "pooler":
+        if output.pooler_output is None:
+            raise ValueError("This encoder has no pooler that was trained. Read cls or mean instead.")
         return output.pooler_output
     return pool_states(output.last_hidden_state, attention_mask, pooling)
 

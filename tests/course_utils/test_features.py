@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import sqlite3
@@ -5,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -12,9 +14,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_assets import REVISION, hub_environment, server  # noqa: F401 - server is a fixture
+from transformers import BertConfig, BertModel
 
 from course_utils.assets import AssetError
-from course_utils.features import POOLINGS, cache, encode, load_encoder, standardise
+from course_utils.features import POOLINGS, Encoder, cache, encode, load_encoder, standardise
 from course_utils.features import encoder as encoding
 from course_utils.session import cache_folder
 
@@ -34,6 +38,15 @@ def encoder():
         return load_encoder("minilm")
     except AssetError as error:
         pytest.skip(f"needs the encoder: {str(error).splitlines()[0]}")
+
+
+@pytest.fixture(scope="module")
+def bert(encoder):
+    """A small BERT as it is published: with the pooler that next-sentence prediction trained."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48}
+    model = BertModel(BertConfig(**sizes)).requires_grad_(False).eval()
+    return Encoder("bert", encoder.tokenizer, model, "0" * 64, 24)
 
 
 @pytest.fixture
@@ -71,7 +84,7 @@ def reference(encoder, text, pooling="mean", layer=-1):
         output = encoder.model(**inputs, output_hidden_states=True)
     states = output.hidden_states[layer][0]
     parts = {
-        "pooler": [output.pooler_output[0]],
+        "pooler": [] if output.pooler_output is None else [output.pooler_output[0]],
         "cls": [states[0]],
         "mean": [states.mean(0)],
         "max": [states.amax(0)],
@@ -88,6 +101,64 @@ def test_the_encoder_is_frozen_and_loads_quietly(encoder, capfd):
     assert not any(p.requires_grad for p in fresh.model.parameters())
     assert not any(module.training for module in fresh.model.modules())
     assert (fresh.name, fresh.hidden_size, len(fresh.digest)) == ("minilm", 384, 64)
+
+
+def test_a_pooler_that_nobody_trained_is_not_read(encoder, bert):
+    assert (encoder.summary, bert.summary) == ("cls", "pooler")
+    assert encoder.model.pooler is None
+    for pooling in ("pooler", "mean+pooler"):
+        with pytest.raises(ValueError, match=r"minilm's pooler was never trained .*bias is exactly 0"):
+            encode(["a"], encoder, pooling=pooling)
+
+
+def test_the_published_pooler_of_minilm_is_what_the_registry_says():
+    from safetensors.torch import load_file
+
+    from course_utils.assets import resolve
+
+    weights = load_file(resolve("minilm").folder / "model.safetensors")
+    trained = [w.std() for name, w in weights.items() if name.endswith("dense.weight") and "encoder" in name]
+    assert weights["pooler.dense.bias"].abs().max() == 0
+    assert 3 * weights["pooler.dense.weight"].std() < min(trained)
+
+
+HUB_BERT = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_assets import make_asset
+from course_utils.assets import registry
+from course_utils.features import encode, load_encoder
+
+source = {"kind": "hub", "repo": "google-bert/bert-base-uncased", "revision": sys.argv[3]}
+files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}
+registry()["bert-base-uncased"] = make_asset(source, name="bert-base-uncased", files=files)
+encoder = load_encoder()
+vector = encode(["one two three"], encoder, pooling=encoder.summary)
+print(json.dumps([encoder.name, encoder.model.config.num_hidden_layers, encoder.summary, vector.tolist()]))
+"""
+
+
+def test_bert_comes_from_the_hub_with_its_pooler(encoder, server, tmp_path):  # noqa: F811
+    """BERT Base in all but its width, from a hub on 127.0.0.1: what profile gpu reads where the real one can be had."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 96}
+    model = BertModel(BertConfig(**sizes)).eval()
+    model.save_pretrained(tmp_path / "bert")
+    encoder.tokenizer.save_pretrained(tmp_path / "bert")
+    for path in (tmp_path / "bert").iterdir():
+        server.pages[f"/google-bert/bert-base-uncased/resolve/{REVISION}/{path.name}"] = path.read_bytes()
+    ids = encoder.tokenizer(["one two three"], return_tensors="pt")
+    with torch.no_grad():
+        wanted = model(**ids).pooler_output.numpy()
+    environment = os.environ | hub_environment(server, tmp_path) | {"COURSE_PROFILE": "gpu"}
+    tests = str(Path(__file__).parent)
+    command = [sys.executable, "-c", HUB_BERT, tests, str(tmp_path / "bert"), REVISION]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    name, layers, summary, vector = json.loads(finished.stdout.splitlines()[-1])
+    assert (name, layers, summary) == ("bert-base-uncased", 12, "pooler")
+    np.testing.assert_allclose(vector, wanted, atol=1e-4)
 
 
 def test_where_bert_was_only_the_default_minilm_stands_in(encoder, monkeypatch, capsys):
@@ -120,11 +191,11 @@ def test_training_mode_is_refused(encoder):
 
 
 @pytest.mark.parametrize("pooling", [*POOLINGS, "mean+max", "pooler+mean"])
-def test_padding_changes_no_vector(encoder, pooling):
-    vectors = encode(TEXTS, encoder, pooling=pooling, cache=False)
+def test_padding_changes_no_vector(bert, pooling):
+    vectors = encode(TEXTS, bert, pooling=pooling, cache=False)
     assert vectors.dtype == np.float32
     for text, vector in zip(TEXTS, vectors, strict=True):
-        np.testing.assert_allclose(vector, reference(encoder, text, pooling), atol=1e-5)
+        np.testing.assert_allclose(vector, reference(bert, text, pooling), atol=1e-5)
 
 
 def test_layers_are_concatenated(encoder):
@@ -415,7 +486,8 @@ def test_two_processes_at_once(encoder, forwards):
     assert not forwards
 
 
-def test_the_pooler_is_read_once_with_the_last_layer(encoder):
+def test_the_pooler_is_read_once_with_the_last_layer(bert):
+    encoder = bert
     depth, width = encoder.model.config.num_hidden_layers, encoder.hidden_size
     texts = ["one two", "three"]
     both = encode(texts, encoder, pooling="mean+pooler", layers=(depth - 1, depth))

@@ -45,6 +45,11 @@ def test_padding_never_changes_a_vector(encoder, pooling):
     assert torch.allclose(together[1], alone[0], atol=1e-5)
 
 
+def test_an_encoder_without_a_pooler_says_so(encoder):
+    with pytest.raises(ValueError, match="no pooler that was trained"):
+        pool(BertModel(encoder.config, add_pooling_layer=False), "pooler", IDS, MASK)
+
+
 def test_mean_pooling_is_the_mean_of_the_real_tokens(encoder):
     states = encoder(input_ids=IDS, attention_mask=MASK).last_hidden_state
     pooled = pool(encoder, "mean", input_ids=IDS, attention_mask=MASK)
