@@ -46,22 +46,23 @@ def run(
     update: Annotated[bool, typer.Option(help="Store the outputs in the lectures (profile ci).")] = False,
 ) -> None:
     """Execute lectures, each in a fresh kernel, and write OUT/report.html."""
+    from joblib import cpu_count  # type: ignore[import-untyped]
+
     from course_tools import notebooks, report
-    from course_tools.run import cores, run_all
+    from course_tools.run import run_all
 
     try:
-        stored = "ci" if update and "COURSE_PROFILE" not in os.environ else None
-        profile = current_profile(profile or stored)
+        profile = current_profile(
+            profile or ("ci" if update and "COURSE_PROFILE" not in os.environ else None)
+        )
     except ValueError as error:
         raise CourseError(str(error)) from error
     if update and profile != "ci":
-        raise CourseError(
-            f"--update stores outputs of profile ci only, and this is {profile}: add --profile ci."
-        )
+        raise CourseError(f"--update stores outputs of profile ci, and this is {profile}: add --profile ci.")
     paths, out = notebooks.find(names), out.resolve()
-    jobs = min(jobs or (1 if profile == "gpu" else cores()), len(paths))
+    jobs = min(jobs or (1 if profile == "gpu" else cpu_count()), len(paths))
     # Stored outputs come from one thread, as in the tests: sums in another order give other last digits.
-    threads = 1 if update else max(1, cores() // jobs)
+    threads = 1 if update else max(1, cpu_count() // jobs)
     with _Display() as display:
         runs, drift = run_all(paths, out, profile, jobs, threads, display.changed)
     outcomes = [run.outcome for run in runs]
@@ -69,9 +70,9 @@ def run(
     refused = [line for run in runs for line in _store(run)] if update else []
     console.print(_summary(outcomes))
     for outcome in outcomes:
-        if error := outcome.error:
-            where = f"{outcome.lecture}, cell {error['cell']}"
-            _say(f"{where}: {error['name']}: {notebooks.shorten(error['message'])}")
+        if fault := outcome.error:
+            where = f"{outcome.lecture}, cell {fault['cell']}"
+            _say(f"{where}: {fault['name']}: {notebooks.shorten(fault['message'])}")
     for line in [*refused, *report.moved(drift, MOST_MOVED), f"Report: {page}"]:
         _say(line)
     raise typer.Exit(int(bool(refused) or not all(outcome.passed for outcome in outcomes)))
@@ -113,18 +114,16 @@ class _Display(Progress):
 def _summary(outcomes: list[Outcome]) -> Table:
     from course_tools import report
 
-    right = [
-        Column(name, justify="right", no_wrap=True) for name in ("Time", "Peak memory", "Expectations met")
-    ]
-    left = [Column(name, no_wrap=True) for name in ("Lecture", "Result")]
-    table = Table(*left, *right, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("Lecture", "Result", "Time", "Memory", "Expectations met"):
+        table.add_column(name, justify="left" if name in ("Lecture", "Result") else "right", no_wrap=True)
     for outcome in outcomes:
         met = sum(entry["passed"] for entry in outcome.expectations)
         table.add_row(
             outcome.lecture,
             "[green]✓ passed[/]" if outcome.passed else f"[red]✗ {outcome.status}[/]",
             report.minutes(outcome.seconds),
-            report.memory(outcome.peak_bytes),
+            assets.size_text(outcome.peak_bytes),
             f"{met} of {len(outcome.expectations)}",
         )
     return table
@@ -138,10 +137,8 @@ def lab(name: Annotated[str, typer.Argument(metavar="[LECTURE]")] = "00") -> Non
     path = notebooks.find([name])[0]
     # Named as the default page, too: without a browser on this machine the address is all that one sees.
     page = f"--LabApp.default_url=/lab/tree/{path.name}"
-    command = [sys.executable, "-m", "jupyterlab", str(path), page]
-    # In a container everybody is root, and Jupyter would refuse.
-    if getattr(os, "geteuid", lambda: None)() == 0:
-        command.append("--allow-root")
+    # In a container everybody is root, whom Jupyter refuses unless it is told.
+    command = [sys.executable, "-m", "jupyterlab", str(path), page, "--allow-root"]
     raise typer.Exit(subprocess.call(command))
 
 
@@ -230,9 +227,9 @@ def list_assets() -> None:
     size.justify = "right"
     table = Table(others[0], size, *others[1:], box=None, pad_edge=False)
     for name in _chosen(None):
-        state = assets.status(name, profile="laptop")
-        here = "damaged" if state["problems"] else state["origin"] or "not yet"
-        table.add_row(name, assets.size_text(state["bytes"]), here, state["licence"])
+        asset, (origin, damaged) = assets.registry()[name], assets.status(name, profile="laptop")
+        here = "damaged" if damaged else origin or "not yet"
+        table.add_row(name, assets.size_text(asset.bytes), here, asset.licence)
     console.print(table)
 
 
@@ -263,11 +260,11 @@ def fetch(
 def verify(names: Names = None) -> None:
     """Compare every file that is here with its SHA-256."""
     states = [assets.status(name, profile="laptop") for name in _chosen(names)]
-    damaged = [line for state in states for line in state["problems"]]
+    damaged = [line for _, lines in states for line in lines]
     for line in damaged:
         _say(f"{line}: `course assets remove`, then fetch it again")
     if not damaged:
-        here = sum(bool(state["origin"]) for state in states)
+        here = sum(bool(origin) for origin, _ in states)
         console.print(f"{here} of {len(states)} are here, and every file is what it should be.")
     raise typer.Exit(int(bool(damaged)))
 

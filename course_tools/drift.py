@@ -11,6 +11,7 @@ from typing import Any
 from course_tools.notebooks import write_text
 
 KEPT = "figures.json"
+BOUNDS = {"at_least": "at least", "at_most": "at most", "equals": "exactly"}
 NOTABLE = 0.01  # a smaller change of a number, as a share of the old one, is not worth a line
 
 
@@ -21,11 +22,7 @@ def figures(lecture: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         name, again = entry["name"], 2
         while name in by_name:
             name, again = f"{entry['name']} ({again})", again + 1
-        by_name[name] = {
-            key: entry[key]
-            for key in ("value", "at_least", "at_most", "equals")
-            if entry.get(key) is not None
-        }
+        by_name[name] = {key: entry[key] for key in ("value", *BOUNDS) if entry.get(key) is not None}
     return by_name
 
 
@@ -39,16 +36,16 @@ def towards_bound(before: float, entry: Mapping[str, Any]) -> float | None:
     return max(ways, default=None)
 
 
-def compare(before: Mapping[str, Any], now: Mapping[str, Any], lecture: str) -> list[dict[str, Any]]:
-    """The figures of a lecture that moved by more than ``NOTABLE``, each with its old value and its bound."""
+def compare(last: Mapping[str, Any], now: Mapping[str, Any], lecture: str) -> list[dict[str, Any]]:
+    """The figures of a lecture that moved by more than ``NOTABLE``: each with its bound, its old value, and since when."""
     moved = []
     for name, entry in now.items():
-        old, new = before.get(name, {}).get("value"), entry.get("value")
+        old, new = last["figures"].get(name, {}).get("value"), entry.get("value")
         numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in (old, new))
         if old is None or old == new or (numbers and abs(new - old) <= NOTABLE * abs(old)):
             continue
         moved.append({
-            "lecture": lecture, "name": name, "before": old, **entry,
+            "lecture": lecture, "name": name, "last": last["started"], "before": old, **entry,
             "change": (new - old) / abs(old) if numbers and old else None,
             "towards": towards_bound(old, entry) if numbers else None,
         })  # fmt: skip
@@ -61,8 +58,8 @@ def since_last_run(
     """Compare with the figures kept in ``OUT/figures.json``, and keep these there; those of other lectures stay.
 
     Returns:
-        ``compared`` (how many figures had an old value) and ``moved`` (see :func:`compare`; ``last`` is when the old run
-        began), first those that have come nearest to their bounds.
+        ``compared`` (how many figures had an old value) and ``moved`` (see :func:`compare`), first those that have come
+        nearest to their bounds.
     """
     path, moved, compared = out / KEPT, [], 0
     try:
@@ -71,11 +68,9 @@ def since_last_run(
         kept = {}
     of_profile = kept.setdefault(profile, {})
     for lecture in lectures:
-        now, last = figures(lecture), of_profile.get(lecture["lecture"], {"figures": {}})
+        now, last = figures(lecture), of_profile.get(lecture["lecture"], {"figures": {}, "started": ""})
         compared += len(now.keys() & last["figures"].keys())
-        moved += [
-            {**line, "last": last["started"]} for line in compare(last["figures"], now, lecture["lecture"])
-        ]
+        moved += compare(last, now, lecture["lecture"])
         if lecture["status"] == "passed":
             of_profile[lecture["lecture"]] = {"started": started, "figures": now}
     write_text(json.dumps(kept, indent=1) + "\n", path)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from string import Template
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_tools import CourseError, notebooks, sync
 
-SKELETON = Path(__file__).with_name("skeleton")
 FILES = {
     "exercises.txt": "course_utils/exercises/lecture_{}.py",
     "quiz.txt": "course_utils/exercises/quiz/{}.md",
@@ -30,13 +28,9 @@ def write_lecture(name: str, title: str) -> list[Path]:
         CourseError: if the name or the title cannot be one, or something of this lecture is there already.
     """
     if not re.fullmatch(r"\d\d_[a-z][a-z0-9_]*", name):
-        raise CourseError(
-            f"{name!r} is no name for a lecture: two digits, then small letters, as in 09_bert_features."
-        )
+        raise CourseError(f"{name!r} is no name for a lecture: write it as in 09_bert_features.")
     if not title.strip() or re.search(r"[\n·#]", title):
-        raise CourseError(
-            f'{title!r} is no title: write one line, without its number, as in "BERT: what is inside?".'
-        )
+        raise CourseError(f"{title!r} is no title: write one line, without its number.")
     folder, number = notebooks.notebooks_folder(), name[:2]
     root = sync.project_root(folder)
     path = folder / f"{name}.ipynb"
@@ -45,14 +39,9 @@ def write_lecture(name: str, title: str) -> list[Path]:
         if present.exists():
             raise CourseError(f"There is a lecture {number} already ({present.name}); nothing is written.")
     repository = sync.repository(root)
-    badges = sync.badges(path.name, repository)
-
-    def filled(skeleton: str) -> str:
-        text = (SKELETON / skeleton).read_text(encoding="utf-8")
-        return Template(text).substitute(number=number, title=title.strip(), badges=badges)
-
+    words = {"number": number, "title": title.strip(), "badges": sync.badges(path.name, repository)}
     cells = []
-    for cell in re.split(r"(?m)^%% ", filled("lecture.txt"))[1:]:
+    for cell in re.split(r"(?m)^%% ", sync.filled("lecture.txt", **words))[1:]:
         head, _, source = cell.partition("\n")
         kind, _, metadata = head.partition(" ")
         if kind == "setup":
@@ -64,5 +53,5 @@ def write_lecture(name: str, title: str) -> list[Path]:
         cell.id = f"{number}-{place}"
     notebooks.write(notebooks.normalise(new_notebook(cells=cells)), path)
     for skeleton, target in targets.items():
-        notebooks.write_text(filled(skeleton), target)
+        notebooks.write_text(sync.filled(skeleton, **words) + "\n", target)
     return [path, *targets.values()]

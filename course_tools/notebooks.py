@@ -10,8 +10,10 @@ import copy
 import hashlib
 import os
 import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -36,6 +38,7 @@ INSTALLED = re.compile(r"[~/\\][^\s:'\"]*[/\\](?:(?:site|dist)-packages|python3\
 # What a lecture may say about itself; everything else is an editor's note to itself.
 NOTEBOOK_KEYS = ("accelerator", "colab", "course")
 CELL_KEYS = ("cellView", "course", "slideshow", "tags")
+shorten = partial(textwrap.shorten, width=160, placeholder=" …")  # the first line's worth of a message
 
 
 class LectureError(CourseError):
@@ -202,9 +205,3 @@ def refusals(notebook: NotebookNode) -> list[str]:
             if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
                 found.append(f"cell {number} raised {output.ename}: {shorten(output.evalue)}")
     return found
-
-
-def shorten(text: str, width: int = 160) -> str:
-    """The first line's worth of a message."""
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 1] + "…"

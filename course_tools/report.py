@@ -11,10 +11,11 @@ from typing import Any
 
 import jinja2
 
+from course_tools.drift import BOUNDS
 from course_tools.notebooks import write_text
+from course_utils.assets import size_text
 
 TEMPLATE = Path(__file__).with_name("report.html")
-BOUNDS = {"at_least": "at least", "at_most": "at most", "equals": "exactly"}
 
 
 def write_report(out: Path) -> Path:
@@ -22,7 +23,7 @@ def write_report(out: Path) -> Path:
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
     table, picture = scoreboard(out / "scoreboard.json")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(bound=bound, value=figure_text, minutes=minutes, memory=memory, share=share)
+    environment.filters.update(bound=bound, value=figure_text, minutes=minutes, memory=size_text, share=share)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
         failed=[lecture for lecture in run["lectures"] if lecture["status"] != "passed"],
@@ -85,8 +86,3 @@ def minutes(seconds: float) -> str:
         return f"{seconds:.1f} s"
     whole, rest = divmod(round(seconds), 60)
     return f"{whole} min {rest:02d} s"
-
-
-def memory(size: int) -> str:
-    """Bytes to read."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

@@ -239,16 +239,7 @@ class LectureRun:
     def _read_records(self, report: Path) -> None:
         for line in report.read_text(encoding="utf-8").splitlines() if report.exists() else []:
             entry = json.loads(line)
-            if "passed" in entry:
-                self.outcome.expectations.append(entry)
-            else:
-                name = entry.get("name", entry.get("figure"))
-                self.outcome.figures.append({"name": name, "value": entry["value"]})
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            (self.outcome.expectations if "passed" in entry else self.outcome.figures).append(entry)
 
 
 def run_all(

@@ -6,7 +6,6 @@ import importlib
 import inspect
 import re
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from string import Template
 
@@ -29,15 +28,16 @@ def repository(root: Path) -> str:
 
 def badges(name: str, repo: str) -> str:
     """The badges that open a lecture (by file name) on Colab, Kaggle and Binder, on one line."""
-    return _filled("badges.txt", name=name, repo=repo)
+    return filled("badges.txt", name=name, repo=repo)
 
 
 def setup_source(repo: str) -> str:
     """The set-up cell, the same in every lecture."""
-    return _filled("setup_cell.txt", address=f"https://github.com/{repo}")
+    return filled("setup_cell.txt", address=f"https://github.com/{repo}")
 
 
-def _filled(skeleton: str, **words: str) -> str:
+def filled(skeleton: str, **words: str) -> str:
+    """A text of the folder ``skeleton`` with words in the places of its ``$names``, without the last line end."""
     text = Path(__file__).with_name("skeleton").joinpath(skeleton).read_text(encoding="utf-8")
     return Template(text).substitute(words).rstrip("\n")
 
@@ -57,9 +57,7 @@ def source_of(names: str | list[str]) -> str:
                 named = getattr(named, part)
             texts.append(inspect.getsource(named).rstrip("\n"))  # type: ignore[arg-type]
         except (ImportError, AttributeError, TypeError, OSError, ValueError) as error:
-            raise notebooks.LectureError(
-                f"A synced cell names {name!r}, which has no source: {error}"
-            ) from error
+            raise notebooks.LectureError(f"A synced cell's {name!r} has no source: {error}") from error
     return "\n\n\n".join(texts)
 
 
@@ -115,9 +113,7 @@ def project_root(folder: Path) -> Path:
     for root in (folder.parent, Path(__file__).parents[1]):
         if (root / "pyproject.toml").exists():
             return root
-    raise notebooks.LectureError(
-        f"There is no pyproject.toml beside {folder}: sync works in a checkout of the course."
-    )
+    raise notebooks.LectureError(f"No pyproject.toml is beside {folder}: go to a checkout of the course.")
 
 
 def move_repository(new: str) -> list[Path]:
@@ -130,11 +126,11 @@ def move_repository(new: str) -> list[Path]:
         raise notebooks.LectureError(f"{new!r} is not of the form OWNER/NAME.")
     root = project_root(notebooks.notebooks_folder())
     address = re.compile(rf"({HOSTS}){re.escape(repository(root))}(?![\w-])")
-    replace: Callable[[str], str] = lambda text: address.sub(rf"\g<1>{new}", text)  # noqa: E731
     changed = []
     for path in [root / "pyproject.toml", *root.glob("*.md"), *root.glob("docs/**/*.md"), *notebooks.find()]:
-        text = path.read_text(encoding="utf-8")
-        if replace(text) != text:
-            notebooks.write_text(replace(text), path)
+        before = path.read_text(encoding="utf-8")
+        after = address.sub(rf"\g<1>{new}", before)
+        if after != before:
+            notebooks.write_text(after, path)
             changed.append(path)
     return changed

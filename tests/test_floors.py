@@ -1,9 +1,11 @@
 """The floors of the house (pyproject.toml, tool.importlinter): no import goes up, wherever in a file it stands."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,22 @@ def lint(tmp_path):
         )
 
     return run
+
+
+def test_authors_read_of_the_floors_that_there_are():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    floors = [
+        set(re.findall(r"\w+", floor)) for contract in contracts for floor in contract.get("layers", [])
+    ]
+    told = (
+        (ROOT / "docs" / "authoring.md")
+        .read_text(encoding="utf-8")
+        .partition("where one goes up: ")[2]
+        .partition(". ")[0]
+    )
+    assert [set(re.findall(r"`(\w+)`", floor)) for floor in told.split(";")] == floors
 
 
 def test_no_import_goes_up(lint):
