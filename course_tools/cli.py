@@ -44,6 +44,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Lectures at a time; 0: one per core.")] = 0,
     out: Annotated[Path, typer.Option(help="Where the executed lectures and the report go.")] = Path("build"),
     update: Annotated[bool, typer.Option(help="Store the outputs in the lectures (profile ci).")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep key figures on real data in data/results.")] = False,
 ) -> None:
     """Execute lectures, each in a fresh kernel, and write OUT/report.html."""
     from joblib import cpu_count  # type: ignore[import-untyped]
@@ -59,6 +60,8 @@ def run(
         raise CourseError(str(error)) from error
     if update and profile != "ci":
         raise CourseError(f"--update stores outputs of profile ci, and this is {profile}: add --profile ci.")
+    if keep and profile == "ci":
+        raise CourseError("--keep keeps figures on real data, and profile ci has none: add --profile laptop.")
     paths, out = notebooks.find(names), out.resolve()
     jobs = min(jobs or (1 if profile == "gpu" else cpu_count()), len(paths))
     # Stored outputs come from one thread, as in the tests: sums in another order give other last digits.
@@ -68,6 +71,7 @@ def run(
     outcomes = [run.outcome for run in runs]
     page = report.write_report(out)
     refused = [line for run in runs for line in _store(run)] if update else []
+    refused += [line for run in runs for line in _keep(run, profile)] if keep else []
     console.print(_summary(outcomes))
     for outcome in outcomes:
         if fault := outcome.error:
@@ -86,6 +90,17 @@ def _store(run: LectureRun) -> list[str]:
     if reasons := failed or notebooks.refusals(run.notebook):
         return [f"{run.path.name}: not stored, {reason}" for reason in reasons]
     notebooks.write(notebooks.normalise(run.notebook), run.path)
+    return []
+
+
+def _keep(run: LectureRun, profile: str) -> list[str]:
+    """Keep a run's key figures; return why they were not."""
+    from course_tools.keep import keep
+
+    try:
+        _say(f"Kept: {keep(run, profile)}")
+    except CourseError as error:
+        return [str(error)]
     return []
 
 

@@ -52,6 +52,7 @@ class Outcome:
     error: dict[str, Any] | None = None  # cell, source, name, message, traceback
     expectations: list[dict[str, Any]] = field(default_factory=list)
     figures: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # by name, by method: real scores
 
     @property
     def passed(self) -> bool:
@@ -239,7 +240,10 @@ class LectureRun:
     def _read_records(self, report: Path) -> None:
         for line in report.read_text(encoding="utf-8").splitlines() if report.exists() else []:
             entry = json.loads(line)
-            (self.outcome.expectations if "passed" in entry else self.outcome.figures).append(entry)
+            if "kept" in entry:
+                self.outcome.kept[entry["name"]] = entry["kept"]
+            else:
+                (self.outcome.expectations if "passed" in entry else self.outcome.figures).append(entry)
 
 
 def run_all(

@@ -33,7 +33,7 @@ def expect(
     passed &= at_most is None or value <= at_most
     passed &= equals is None or bool(value == equals)
     words = " and ".join(stated).replace("equals ", "")
-    _report(name, value, **bounds, passed=bool(passed))
+    report(name, value, **bounds, passed=bool(passed))
     if not passed:
         raise ExpectationError(
             f"{name} should be {words}, and is {value}. Either the code above was changed, or this machine computes "
@@ -44,10 +44,11 @@ def expect(
 
 def record(name: str, value: float) -> None:
     """Keep a figure without a bound for the run's report, to be compared between terms."""
-    _report(name, value)
+    report(name, value)
 
 
-def _report(name: str, value: Any, **facts: Any) -> None:
+def report(name: str, value: Any, **facts: Any) -> None:
+    """Append a line to the run's report, where there is one."""
     if path := os.environ.get("COURSE_REPORT"):
         number = value.item() if hasattr(value, "item") else value
         line = {"name": name, "value": number, **facts, "lecture": os.environ.get("COURSE_LECTURE", "")}

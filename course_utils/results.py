@@ -1,7 +1,10 @@
-"""What a method scores: intervals over seeds, F1 over names, and one table for the whole course, the scoreboard.
+"""What a method scores: intervals over seeds, F1 over names, key figures on real data, and one table for the whole course.
 
-Every method adds its row there, so that lectures can be compared. The rows live in one JSON file, ``COURSE_SCOREBOARD`` or
-``scoreboard.json`` in the course's cache folder.
+Every method adds its row to that table, the scoreboard, so that lectures can be compared. The rows live in one JSON file,
+``COURSE_SCOREBOARD`` or ``scoreboard.json`` in the course's cache folder.
+
+Most people read a lecture as it is stored, and it was stored on stand-in data. So a run on real data keeps its key figures
+(``course run 10 --profile laptop --keep``) in ``data/results/10.json``, and the stored lecture shows both.
 """
 
 import json
@@ -15,8 +18,9 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
+from course_utils.expectations import report
 from course_utils.files import replace_file
-from course_utils.session import cache_folder
+from course_utils.session import cache_folder, data_folder
 from course_utils.text import spans
 
 FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
@@ -50,6 +54,40 @@ def summary(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
     """Scores of several methods, a list over seeds for each, as rows ``name, mean, low, high, scores``."""
     rows = [(name, *interval(values), list(values)) for name, values in scores.items()]
     return pd.DataFrame(rows, columns=["name", "mean", "low", "high", "scores"])
+
+
+def keep(name: str, scores: Mapping[str, Sequence[float]], *, real: bool) -> None:
+    """Offer a key figure to the run, which keeps it for :func:`kept` if it was asked to; stand-in data is never kept.
+
+    Args:
+        name: what was measured, such as "spam F1"; once in a lecture.
+        scores: for each method its scores over the splits.
+        real: whether they come from real data, ``frame.attrs["real"]``.
+
+    Raises:
+        ValueError: if a method has no score, or one that is not a finite number.
+    """
+    summary(scores)
+    if real:
+        report(name, None, kept={method: [float(score) for score in row] for method, row in scores.items()})
+
+
+def kept(lecture: str, name: str) -> pd.DataFrame:
+    """A lecture's key figure on real data, as :func:`summary` gives it.
+
+    ``attrs`` hold ``real`` (True) and ``source``: profile, machine, date and command of the run that kept it.
+
+    Raises:
+        LookupError: if no run has kept it; with the command that does.
+    """
+    path = data_folder() / "results" / f"{lecture}.json"
+    run = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"figures": {}}
+    if name not in run["figures"]:
+        command = f"course run {lecture} --profile laptop --keep"
+        raise LookupError(f"No run has kept {name!r} of lecture {lecture} on real data: {command} does.")
+    frame = summary(run["figures"][name])
+    frame.attrs.update(real=True, source="; ".join(run[key] for key in ("command", "machine", "date")))
+    return frame
 
 
 def span_f1(truth: Iterable[Sequence[str]], answers: Iterable[Sequence[str]]) -> float:

@@ -1,0 +1,106 @@
+"""Key figures on real data: kept by a run, and refused once the lecture computes something else."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from course_tools import CourseError, notebooks
+from course_tools.keep import keep, recipe
+from course_tools.run import LectureRun
+from course_utils import results
+from course_utils.session import data_folder
+
+KEPT = sorted((data_folder() / "results").glob("*.json"))
+SCORES = {"counting": [0.9, 0.92], "a network": [0.8, 0.85]}
+
+
+def lecture(*cells):
+    return new_notebook(cells=[new_code_cell(cell) for cell in cells])
+
+
+@pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
+def test_what_was_kept_comes_from_the_lecture_as_it_is(path):
+    notebook = notebooks.read(notebooks.find([path.stem])[0])
+    content = json.loads(path.read_text(encoding="utf-8"))
+    renew = content["command"]
+    assert content["recipe"] == recipe(notebook), f"lecture {path.stem} computes something else now: {renew}"
+    for name in content["figures"]:
+        assert f'"{name}"' in "".join(cell.source for cell in notebook.cells), f"{name} is not shown: {renew}"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lecture("x = 1  # one", "y = (x +\n     2)"),
+        lecture("import os\nx = 1", "y = x + 2", "plotting.show(y)\nexpect('y', y, equals=3)", "y"),
+        lecture("x = 1\ny = x + 2", "check_y(y)", "print(y)"),
+    ],
+)
+def test_layout_pictures_and_bounds_do_not_change_a_recipe(other):
+    assert recipe(other) == recipe(lecture("x = 1", "y = x + 2"))
+
+
+@pytest.mark.parametrize(
+    "other", [lecture("x = 2", "y = x + 2"), lecture("x = 1"), lecture("y = x + 2", "x = 1")]
+)
+def test_what_is_computed_is_the_recipe(other):
+    assert recipe(other) != recipe(lecture("x = 1", "y = x + 2"))
+
+
+def test_exercises_the_set_up_and_prose_do_not_count():
+    notebook = lecture("x = 1")
+    exercise = new_code_cell("def f(): ...", metadata={"tags": ["exercise"]})
+    setup = new_code_cell("%pip install x", metadata={"course": {"role": "setup"}})
+    notebook.cells += [exercise, setup, new_markdown_cell("words")]
+    assert recipe(notebook) == recipe(lecture("x = 1"))
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """A function: a lecture's run that has kept these figures."""
+    monkeypatch.setattr("course_tools.keep.data_folder", lambda: tmp_path)
+    monkeypatch.setattr(results, "data_folder", lambda: tmp_path)
+
+    def make(kept, status="passed") -> LectureRun:
+        path = tmp_path / "77_toy.ipynb"
+        nbformat.write(lecture("x = 1"), path)
+        run = LectureRun(path, tmp_path, "laptop", 1)
+        run.outcome.kept, run.outcome.status = kept, status
+        return run
+
+    return make
+
+
+def test_figures_are_kept_with_machine_date_and_command(ran):
+    path = keep(ran({"spam F1": SCORES}), "laptop")
+    assert path.name == "77.json"
+    frame = results.kept("77", "spam F1")
+    assert frame["name"].tolist() == list(SCORES) and frame["scores"].tolist() == list(SCORES.values())
+    assert frame.attrs["real"] and frame.attrs["source"].startswith("course run 77 --profile laptop --keep; ")
+
+
+@pytest.mark.parametrize(("kept", "status"), [({}, "passed"), ({"spam F1": SCORES}, "failed")])
+def test_nothing_is_kept_of_stand_in_data_or_a_failed_run(ran, kept, status):
+    with pytest.raises(CourseError, match="nothing kept"):
+        keep(ran(kept, status), "laptop")
+
+
+def test_a_figure_that_nobody_kept_names_the_command(ran):
+    keep(ran({"spam F1": SCORES}), "laptop")
+    for number, name in (("77", "accuracy"), ("78", "spam F1")):
+        with pytest.raises(LookupError, match=f"course run {number} --profile laptop --keep"):
+            results.kept(number, name)
+
+
+def test_stand_in_scores_are_not_offered(tmp_path, monkeypatch):
+    report = Path(tmp_path / "report.jsonl")
+    monkeypatch.setenv("COURSE_REPORT", str(report))
+    results.keep("spam F1", SCORES, real=False)
+    assert not report.exists()
+    results.keep("spam F1", SCORES, real=True)
+    assert json.loads(report.read_text())["kept"] == SCORES
+    with pytest.raises(ValueError, match="finite"):
+        results.keep("spam F1", {"a": [float("nan")]}, real=True)
