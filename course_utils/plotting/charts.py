@@ -37,7 +37,10 @@ def learning_curves(history: Any, *, real: bool = True) -> Figure:
     return finish(figure, title, real=real)
 
 
-def intervals(frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, real: bool = True) -> Figure:
+def intervals(
+    frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, real: bool = True,
+    kept: pd.DataFrame | None = None,
+) -> Figure:  # fmt: skip
     """A dot with its 95 % interval for every row, best on top, and a stroke for every seed.
 
     Args:
@@ -45,22 +48,38 @@ def intervals(frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, 
             and ``kind`` ("baseline", "frozen" or "fine-tuned").
         metric, title: what was measured, for the axis; and the finding, by default who leads.
         real: whether the numbers come from real data; ``frame.attrs["real"]`` counts too.
+        kept: the same methods on real data (``results.kept``), for a second panel where those of ``frame`` are not real; it
+            decides the order, for it is what readers should take away.
     """
-    rows = frame.rename(columns={"method": "name"}).sort_values("mean", ascending=False, ignore_index=True)
-    figure, ax = canvas(8, 1.2 + 0.45 * len(rows))
-    for i, row in rows.iterrows():
-        colour, _, marker = look(row.get("kind", "frozen"), 2)
-        ax.plot([row["low"], row["high"]], [i, i], color=colour, linewidth=2.5, solid_capstyle="butt")
-        strokes = list(row["scores"]) if "scores" in rows else []
-        ax.plot(strokes, [i + 0.24] * len(strokes), "|", color=INK, markersize=7, alpha=0.7)
-        ax.plot(row["mean"], i, marker, color=colour, markersize=9, markeredgecolor="white")
-        ax.annotate(f"{row['mean']:.3f}", (1.02, i), xycoords=("axes fraction", "data"), va="center")
-    ax.set(yticks=range(len(rows)), yticklabels=map(plain, rows["name"]), ylim=(len(rows) - 0.4, -0.6))
-    seeds = "; strokes: seeds" if "scores" in rows else ""
-    ax.set_xlabel(plain(f"{metric} (dot: mean; bar: 95 % interval{seeds})"))
-    ax.grid(axis="y")
-    ax.tick_params(axis="y", length=0)
-    return finish(figure, title or f"Best on average: {rows['name'].iloc[0]}", frame, real=real)
+    real = real and frame.attrs.get("real", True)
+    panels = {"": frame} if real or kept is None else {"stand-in data": frame, "real data": kept}
+    panels = {
+        head: rows.rename(columns={"method": "name"}).set_index("name") for head, rows in panels.items()
+    }
+    order = list(panels.values())[-1].sort_values("mean", ascending=False).index
+    figure, axes = canvas(
+        8 + 3 * (len(panels) - 1), 1.2 + 0.45 * len(order), ncols=len(panels), sharey=True, squeeze=False
+    )
+    for ax, (head, rows) in zip(axes[0], panels.items(), strict=True):
+        for place, name in enumerate(order):
+            if name in rows.index:
+                _interval(ax, place, rows.loc[name])
+        seeds = "; strokes: seeds" if "scores" in rows else ""
+        ax.set_xlabel(plain(f"{metric} (dot: mean; bar: 95 % interval{seeds})"))
+        ax.set_title(head, loc="left", size=10)
+        ax.grid(axis="y")
+        ax.tick_params(axis="y", length=0)
+    axes[0, 0].set(yticks=range(len(order)), yticklabels=map(plain, order), ylim=(len(order) - 0.4, -0.6))
+    return finish(figure, title or f"Best on average: {order[0]}", real=real or kept is not None)
+
+
+def _interval(ax: Axes, place: int, row: pd.Series) -> None:
+    colour, _, marker = look(row.get("kind", "frozen"), 2)
+    ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
+    strokes = list(row.get("scores", []))
+    ax.plot(strokes, [place + 0.24] * len(strokes), "|", color=INK, markersize=7, alpha=0.7)
+    ax.plot(row["mean"], place, marker, color=colour, markersize=9, markeredgecolor="white")
+    ax.annotate(f"{row['mean']:.3f}", (1.02, place), xycoords=("axes fraction", "data"), va="center")
 
 
 def lines(

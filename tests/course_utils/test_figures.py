@@ -229,6 +229,23 @@ def test_intervals_lie_along_the_scores_with_the_dot_at_the_mean():
     assert "strokes" not in plotting.intervals(RESULTS.drop(columns="scores")).axes[0].get_xlabel()
 
 
+def test_beside_a_stand_in_stands_what_was_kept_on_real_data_and_decides_the_order():
+    kept = RESULTS.assign(mean=[0.99, 0.5, 0.7]).iloc[[1, 0, 2]]
+    ours = RESULTS.iloc[:2]  # one method has not run here
+    figure = plotting.intervals(ours, real=False, kept=kept)
+    left, right = figure.axes
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["stand-in data", "real data"]
+    assert list(rows(left)) == ["words", "one seed", "frozen"] and upside_down(left)
+    for ax, frame in ((left, ours), (right, kept)):
+        drawn = {line.get_xdata()[0] for line in ax.lines if line.get_marker() in {"s", "o", "D", "^"}}
+        assert drawn == set(frame["mean"])
+    assert line_at(left, 0)["s"].get_xdata()[0] == 0.95 and line_at(right, 0)["s"].get_xdata()[0] == 0.99
+    assert not line_at(left, 1), "nothing stands where this run has no score"
+    assert plotting.STANDIN not in [text.get_text() for text in figure.findobj(Text)]
+    alone = plotting.intervals(ours, real=True, kept=kept)
+    assert len(alone.axes) == 1 and list(rows(alone.axes[0])) == ["frozen", "words"]
+
+
 def test_lines_are_the_columns_each_named_at_its_end():
     frame = pd.DataFrame({"one": [3.0, 2.0, 1.0], "two": [1.0, 4.0, np.nan]}, index=[10, 100, 1000])
     figure = plotting.lines(frame, "Two lines", "words", "loss", xscale="log", yscale="log")
