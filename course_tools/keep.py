@@ -44,7 +44,7 @@ def _only_shows(statement: ast.stmt) -> bool:
     if not isinstance(statement, ast.Expr) or not isinstance(call := statement.value, ast.Call):
         return isinstance(statement, ast.Expr)  # a name at the end of a cell
     name = ast.unparse(call.func).split(".")[0]
-    return name in BESIDE | {"expect", "record"} or name.startswith("check_")
+    return name in BESIDE | {"expect", "record"} or name.startswith(("check_", "show"))
 
 
 def keep(run: LectureRun, profile: str) -> Path:

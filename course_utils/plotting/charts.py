@@ -57,15 +57,14 @@ def intervals(
         head: rows.rename(columns={"method": "name"}).set_index("name") for head, rows in panels.items()
     }
     order = list(panels.values())[-1].sort_values("mean", ascending=False).index
-    figure, axes = canvas(
-        8 + 3 * (len(panels) - 1), 1.2 + 0.45 * len(order), ncols=len(panels), sharey=True, squeeze=False
-    )
+    wide, high = 8 + 3 * (len(panels) - 1), 1.2 + 0.45 * len(order)
+    figure, axes = canvas(wide, high, ncols=len(panels), sharex=True, sharey=True, squeeze=False)
+    key = "dot: mean; bar: 95 % interval" + ("; strokes: seeds" if "scores" in frame else "")
     for ax, (head, rows) in zip(axes[0], panels.items(), strict=True):
         for place, name in enumerate(order):
             if name in rows.index:
                 _interval(ax, place, rows.loc[name])
-        seeds = "; strokes: seeds" if "scores" in rows else ""
-        ax.set_xlabel(plain(f"{metric} (dot: mean; bar: 95 % interval{seeds})"))
+        ax.set_xlabel(plain(f"{metric}\n({key})" if head else f"{metric} ({key})"), size=9 if head else None)
         ax.set_title(head, loc="left", size=10)
         ax.grid(axis="y")
         ax.tick_params(axis="y", length=0)

@@ -235,6 +235,7 @@ def test_beside_a_stand_in_stands_what_was_kept_on_real_data_and_decides_the_ord
     figure = plotting.intervals(ours, real=False, kept=kept)
     left, right = figure.axes
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["stand-in data", "real data"]
+    assert left.get_xlim() == right.get_xlim()
     assert list(rows(left)) == ["words", "one seed", "frozen"] and upside_down(left)
     for ax, frame in ((left, ours), (right, kept)):
         drawn = {line.get_xdata()[0] for line in ax.lines if line.get_marker() in {"s", "o", "D", "^"}}
