@@ -15,8 +15,11 @@ from course_tools import notebooks
 from course_tools.notebooks import LectureError
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from course_utils.exercises.quiz import Question
 
+QUIZ = re.compile(r"""(?m)^quiz\(["'](\d\d)["']\)""")
 # A prime is high already, and a browser would raise it once more.
 PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mi>&#x02032;</mi></msup>")
 # TeX leaves a thin space between log and what it is taken of, unless a bracket follows; browsers do not.
@@ -78,15 +81,18 @@ def coloured(source: str) -> str:
     return highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
 
 
-def questions(lecture: str) -> list[Question]:
-    """The quiz of a lecture, "10".
+def title(notebook: NotebookNode) -> tuple[str, str]:
+    """A lecture's number and title; LectureError if it does not begin with them."""
+    if not (first := re.match(r"# (\d\d) · (.+)", notebook.cells[0].source if notebook.cells else "")):
+        raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
+    return first[1], first[2].strip()
 
-    Raises:
-        LectureError: if it has none.
-    """
+
+def questions(source: str) -> list[Question]:
+    """The quiz that a code cell asks, empty if none; LectureError if the lecture has no quiz."""
     from course_utils.exercises import quiz
 
     try:
-        return quiz.questions(lecture)
+        return [question for asked in QUIZ.findall(source) for question in quiz.questions(asked)]
     except ValueError as error:
         raise LectureError(str(error)) from error

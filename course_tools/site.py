@@ -18,12 +18,12 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import nbformat
+from bs4 import BeautifulSoup
 from docutils import nodes
 from nbformat import NotebookNode
 from sphinx import addnodes
@@ -36,7 +36,6 @@ from course_utils.exercises.quiz import quiz_markup
 
 HERE = Path(__file__).parent
 MARKER = ".course-site"  # what tells an earlier site from somebody's folder
-TITLE = re.compile(r"# (?P<number>\d\d) · (?P<title>[^:\n]+)(?:: (?P<question>[^\n]+))?")
 MINUTES = re.compile(r"\*\*Time:\*\* about (\d+) minutes")
 BADGE = r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)"
 BADGES = re.compile(rf"(?:{BADGE}\s*)+")
@@ -51,9 +50,7 @@ MENTIONED = re.compile(r"\b[Ll]ectures? \d\d(?:(?:, and |, | and | or | to |–)
 NUMBER = re.compile(r"(?:[Ll]ectures? )?(\d\d)")
 INLINE = re.compile(r'(\(?<math [^>]*display="inline"(?:(?!</math>).)*</math>[^\s<]+)', re.DOTALL)
 # Where a text is no place for a link.
-CLOSED = (
-    nodes.reference | addnodes.pending_xref | nodes.title | nodes.literal | nodes.FixedTextElement | nodes.raw
-)
+CLOSED = nodes.reference, addnodes.pending_xref, nodes.title, nodes.literal, nodes.FixedTextElement, nodes.raw
 PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
@@ -78,7 +75,7 @@ def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list
         described = _write_sources(paths, work / "source", solutions)
         _run_sphinx(work, described, {path.stem[:2]: path.stem for path in paths})
         written = sorted((work / "html").glob("*.html"))
-        if faults := [fault for page in written for fault in _Inspector(page).faults]:
+        if faults := [fault for page in written for fault in _faults(page)]:
             raise LectureError("The site is not written. " + " ".join(faults[:3]))
         _tidy(work / "html")
         (work / "html" / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
@@ -112,20 +109,16 @@ def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str
 
 
 def row(notebook: NotebookNode, file: str, readme: str) -> list[str]:
-    """A lecture in the table of the index: number, title, the question it answers (the README's), minutes, where to run it.
-
-    Raises:
-        LectureError: if it has no number and title.
-    """
-    first = notebook.cells[0].source if notebook.cells else ""
-    if not (title := TITLE.match(first)):
-        raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
+    """A lecture in the table of the index: number, title, the question it answers (the README's), minutes, where to run it."""
+    number, title = pages.title(notebook)
+    name, _, question = title.partition(": ")
+    first = notebook.cells[0].source
     told = re.search(rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(file)}\) *\| *(.*?) *\|", readme)
     minutes = MINUTES.search(first)
     return [
-        title["number"],
-        f"[{title['title']}]({file})",
-        told[1] if told else title["question"] or "",
+        number,
+        f"[{name}]({file})",
+        told[1] if told else question,
         f"{minutes[1]}\u00a0min" if minutes else "",
         " · ".join(f"[{name.removeprefix('Open in ')}]({link})" for name, link in re.findall(BADGE, first)),
     ]
@@ -137,9 +130,8 @@ def index(rows: dict[str, list[str]], course_map: str, readme: str) -> str:
     title, question = opening.groups() if opening else ("The lectures", "")
     licences = re.search(r"## Licences\n\n.+?(?=\n## |\Z)", readme, re.DOTALL)
     template = jinja2.Template((HERE / "site_index.md").read_text(encoding="utf-8"), trim_blocks=True)
-    return template.render(
-        title=title, question=question, rows=rows, course_map=course_map, licences=licences and licences[0].strip()
-    )  # fmt: skip
+    about = {"title": title, "question": question, "licences": licences and licences[0].strip()}
+    return template.render(rows=rows, course_map=course_map, **about)
 
 
 def _pictures(notebook: NotebookNode) -> Iterator[tuple[str, str, bytes]]:
@@ -163,11 +155,11 @@ def prepare(notebook: NotebookNode, follow: Callable[[str], str]) -> NotebookNod
             cell.source = markdown(cell.source, follow)
         elif cell.cell_type == "code":
             cell.metadata, cell.outputs = _folded(cell), notebooks.normalise_outputs(cell.outputs)
+            asked = pages.questions(cell.source)
             for output in cell.outputs:  # in place of a widget what a page without a kernel can say
                 if output.output_type == "display_data" and set(output.data) == {"text/plain"}:
                     note = f'<p class="course-widget">{html.escape(output.data["text/plain"])}</p>'
-                    asked = re.search(r"\bquiz\(['\"](\d\d)['\"]\)", cell.source)
-                    output.data["text/html"] = quiz_markup(pages.questions(asked[1])) if asked else note
+                    output.data["text/html"] = quiz_markup(asked) if asked else note
     return nbformat.from_dict(notebook)
 
 
@@ -195,9 +187,8 @@ def markdown(text: str, follow: Callable[[str], str]) -> str:
 
     depth, parts = 0, FENCED.split(text)
     for place in range(0, len(parts), 2):  # every other part is a block of code
-        part = CLOSING.sub(
-            "\n\n</details>\n\n", OPENING.sub(_open_fold, BADGES.sub(_plain_links, parts[place]))
-        )
+        part = OPENING.sub(_open_fold, BADGES.sub(_plain_links, parts[place]))
+        part = CLOSING.sub("\n\n</details>\n\n", part)
         lines = CODE_OR_LINK.sub(lead_on, part).split("\n")
         for number, line in enumerate(lines):
             depth += line.startswith("<details") - line.startswith("</details>")
@@ -239,16 +230,10 @@ def _follower(path: Path, chosen: set[str], source: Path) -> Callable[[str], str
 
 def _run_sphinx(work: Path, described: dict[str, str], numbers: dict[str, str]) -> None:
     """Build ``work/html`` from ``work/source``; a warning is an error."""
-    title, _, _ = (
-        (work / "source" / "index.md").read_text(encoding="utf-8").removeprefix("# ").partition("\n")
-    )
+    title = (work / "source" / "index.md").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
     settings = tomllib.loads((HERE / "site.toml").read_text(encoding="utf-8"))
-    settings |= {
-        "project": title,
-        "html_title": title,
-        "course_pictures": described,
-        "course_numbers": numbers,
-    }
+    settings |= {"project": title, "html_title": title}
+    settings |= {"course_pictures": described, "course_numbers": numbers}
     folders, warned = [work / "source", None, work / "html", work / "doctrees"], io.StringIO()
     try:
         with patch_docutils(work / "source"), docutils_namespace():
@@ -340,35 +325,24 @@ def _finish_page(texts: dict[str, str], app: Any, page: str, _: str, context: An
 def _write_texts(texts: dict[str, str], app: Any, exception: Exception | None) -> None:
     """Sphinx's search fetches a page to show where it found a word. From a file nothing can be fetched: bring it along."""
     if exception is None:
-        known, fetch = (
-            json.dumps(texts, ensure_ascii=False, sort_keys=True),
-            (HERE / "site_search.js").read_text(),
-        )
-        script = f"const courseTexts = {known};\n{fetch}"
+        known = json.dumps(texts, ensure_ascii=False, sort_keys=True)
+        script = f"const courseTexts = {known};\n{(HERE / 'site_search.js').read_text()}"
         notebooks.write_text(script, Path(app.outdir) / "_static" / "course-texts.js")
 
 
-class _Inspector(HTMLParser):
-    """Collects what a page must not have: something from the network, or a figure without words."""
-
-    def __init__(self, page: Path) -> None:
-        super().__init__()
-        self.page, self.faults = page.stem, []
-        self.feed(page.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        for name in ("src", "srcset", "poster", "data", *(["href"] if tag == "link" else [])):
-            if re.match(r"(https?:)?//", given.get(name, "")):
-                self.faults.append(f"{self.page}: It would load {given[name]} from the network.")
-        if tag == "img" and not given.get("alt", "").strip():
-            self.faults.append(f"{self.page}: The figure {Path(given.get('src', '')).name} has no alt text.")
+def _faults(page: Path) -> Iterator[str]:
+    """What a page must not have: something from the network, or a figure without words."""
+    for tag in BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find_all(True):
+        for name in ("src", "srcset", "poster", "data", *(["href"] if tag.name == "link" else [])):
+            if re.match(r"(https?:)?//", tag.get(name, "")):
+                yield f"{page.stem}: It would load {tag[name]} from the network."
+        if tag.name == "img" and not tag.get("alt", "").strip():
+            yield f"{page.stem}: The figure {Path(tag.get('src', '')).name} has no alt text."
 
 
 def _tidy(site: Path) -> None:
     """Take out what no reader of the site opens: half of what the theme brings along, and what is for Sphinx itself."""
-    for name in ("_sources", "_static/locales"):
-        shutil.rmtree(site / name, ignore_errors=True)
+    shutil.rmtree(site / "_static" / "locales", ignore_errors=True)
     for pattern in ("**/*.map", "_static/*macros.html", ".buildinfo", "objects.inv"):
         for path in site.glob(pattern):
             path.unlink()

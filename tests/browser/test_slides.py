@@ -23,7 +23,7 @@ LOOK = """() => {
     if (inside === frame && out) found.push(`outside: ${box.outerHTML.slice(0, 90)}`);
     const cut = ["hidden", "clip"].includes(getComputedStyle(box).overflowY) && !box.matches(".kicker");
     if (cut && box.scrollHeight > box.clientHeight + 1) found.push(`cut off: ${box.outerHTML.slice(0, 90)}`);
-    if (box.matches(".formula, .table, pre") && box.scrollWidth > box.clientWidth + 1)
+    if (box.matches(".math_block, .table, pre") && box.scrollWidth > box.clientWidth + 1)
       found.push(`too wide: ${box.outerHTML.slice(0, 90)}`);
   }
   if (frame.scrollHeight > frame.clientHeight + 1) found.push("taller than the screen");
