@@ -7,6 +7,7 @@ without progress bars; ``laptop`` runs on real data with a small encoder; ``gpu`
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -71,6 +72,12 @@ def data_folder() -> Path:
     return beside if (beside / "sms_standin.csv").exists() else package / "data"
 
 
+def omp_threads() -> int | None:
+    """How many threads ``OMP_NUM_THREADS`` asks for: its first number, as in "4,2"; None where there is none above 0."""
+    asked = re.match(r"\s*0*([1-9]\d*)", os.environ.get("OMP_NUM_THREADS", ""))
+    return int(asked[1]) if asked else None
+
+
 def show_progress() -> bool:
     """Progress bars are for people: everywhere but in profile ``ci``."""
     return current_profile() != "ci"
@@ -121,6 +128,10 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     # NumPy's own threads gain nothing on the small problems of a lecture, and fight with PyTorch's for the cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if threads := omp_threads():
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # OpenMP can read "4,2", other libraries stop at it
+    else:
+        os.environ.pop("OMP_NUM_THREADS", None)
     if name == "ci":
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -133,7 +144,7 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     threadpool_limits(1, user_api="blas")  # where NumPy was imported before this call
 
     if name == "ci":
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+        torch.set_num_threads(threads or 1)
     accelerator()
     set_seed(seed)
     set_style(big=big)

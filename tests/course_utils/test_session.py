@@ -1,6 +1,7 @@
 """Profiles, seeds, and the bounds that lectures state."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -54,6 +55,32 @@ def test_start_seeds_everything_and_prints_one_line(capsys, monkeypatch):
     assert course.choose(ci=1, laptop=2, gpu=3) == 1
     assert course.device.type == "cpu"
     assert not session.show_progress()
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"),
+    [
+        ("", None),
+        (" ", None),
+        ("2", 2),
+        ("2,1", 2),
+        (" 02 , 4", 2),
+        ("0", None),
+        ("-1", None),
+        ("many", None),
+    ],
+)
+def test_the_first_number_of_threads_counts_and_else_the_default(monkeypatch, value, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    before = torch.get_num_threads()
+    assert session.omp_threads() == threads
+    try:
+        start("ci")
+        assert torch.get_num_threads() == (threads or 1)
+        # What other libraries read, and the processes that this one starts.
+        assert os.environ.get("OMP_NUM_THREADS") == (str(threads) if threads else None)
+    finally:
+        torch.set_num_threads(before)
 
 
 def theme(big):
