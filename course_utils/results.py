@@ -6,7 +6,6 @@ Every method adds its row there, so that lectures can be compared. The rows live
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -21,13 +20,7 @@ from course_utils.session import cache_folder, named_path
 from course_utils.text import spans
 
 FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
-_unwritten: dict[
-    Path, list[dict[str, Any]]
-] = {}  # rows of this kernel, by the file that could not be written
-
-
-class ScoreboardError(RuntimeError):
-    """The scoreboard's file cannot be read."""
+_unwritten: dict[Path, list[dict[str, Any]]] = {}  # what this kernel could not write, by file
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float, float]:
@@ -94,28 +87,28 @@ def add_to_scoreboard(
 
     Raises:
         ValueError: if a value is out of its range, or ``real`` is neither True nor False.
-        ScoreboardError: if the file is damaged.
     """
     by_seed = dict(scores) if isinstance(scores, Mapping) else dict(enumerate(scores))
-    row = {"method": method.strip(), "scores": {str(seed): _plain(score) for seed, score in by_seed.items()}}
-    row |= {
-        "trainable": _plain(trainable),
-        "seconds": _plain(seconds),
-        "real": _plain(real),
-        "lecture": lecture,
-    }
+    row = {"method": method.strip(), "scores": {str(seed): score for seed, score in by_seed.items()}}
+    row |= {"trainable": trainable, "seconds": seconds, "real": real, "lecture": lecture}
+    # The numbers of NumPy and PyTorch as Python's own.
+    row = json.loads(json.dumps(row, default=lambda it: it.item() if hasattr(it, "item") else float(it)))
     if wrong := _fault(row):
         raise ValueError(f"{method!r}: {wrong}.")
     row["trainable"], path = int(row["trainable"]), _file()
+
+    def table() -> list[dict[str, Any]]:
+        others = (old for old in _read(path) if (old["method"], old["real"]) != (row["method"], row["real"]))
+        return [*others, row]
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Lectures run side by side: nobody may write between the reading and the writing.
-        with FileLock(f"{path}.lock", timeout=60):
-            text = json.dumps(_replaced(_read(path), [row]), indent=1, ensure_ascii=False, default=float)
-            with replace_file(path) as part:
-                part.write_text(text, encoding="utf-8")
+        with FileLock(f"{path}.lock", timeout=60), replace_file(path) as part:
+            part.write_text(json.dumps(table(), indent=1, ensure_ascii=False), encoding="utf-8")
+        _unwritten.pop(path, None)
     except OSError as error:
-        _unwritten.setdefault(path, []).append(row)
+        _unwritten[path] = table()
         print(f"The scores of {method} are not kept: {path} cannot be written ({error.strerror or error}).")
 
 
@@ -131,12 +124,10 @@ def scoreboard(file: Path | None = None) -> pd.DataFrame:
         A row whose values are none is left out, and one line says so.
     """
     path = file or _file()
-    stored = [(row, _fault(row)) for row in _replaced(_read(path), _unwritten.get(path, []))]
+    stored = [(row, _fault(row)) for row in _read(path)]
     for row, wrong in stored:
         if wrong:
-            print(
-                f"{path}: the row of {row['method']!r} is left out: {wrong}. Mend it, or run its lecture again."
-            )
+            print(f"{path}: {row['method']!r} is left out: {wrong}. Mend it, or run its lecture again.")
     rows = [
         (row["method"], *interval(list(row["scores"].values())), len(row["scores"]), row["trainable"], row["seconds"],
          "real" if row["real"] else "stand-in", list(row["scores"].values()), row["lecture"])
@@ -153,33 +144,19 @@ def _file() -> Path:
     return named_path("COURSE_SCOREBOARD") or cache_folder() / "scoreboard.json"
 
 
-def _plain(value: Any) -> Any:
-    """A number or truth value of NumPy or PyTorch as Python's own."""
-    return value.item() if hasattr(value, "item") else value
-
-
 def _fault(row: Mapping[str, Any]) -> str:
     """What is wrong with the values of a row; "" if nothing is."""
-
-    def among(value: Any, most: float) -> bool:
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        return number and 0 <= value <= most and value < math.inf
-
     scores = list(row["scores"].values())
-    if not row["method"] or not scores or not all(among(score, 1) for score in scores):
-        return f"a row needs a name, and scores between 0 and 1, not {scores}"
-    for name in ("trainable", "seconds"):
-        if not among(row[name], math.inf):
-            return f"{name} must be a number from 0 up, not {row[name]!r}"
+    numbers = [*scores, row["trainable"], row["seconds"]]
+    positive = all(isinstance(number, Real) and 0 <= number < math.inf for number in numbers)
+    if not (row["method"] and scores and positive and max(scores) <= 1):
+        return f"it needs a name, scores from 0 to 1, trainable and seconds from 0 up, and has {numbers}"
     return "" if isinstance(row["real"], bool) else f"real must be True or False, not {row['real']!r}"
 
 
-def _replaced(rows: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows without those of the same methods on the same kind of data as the new ones, and the new ones."""
-    return list({(row["method"], str(row["real"])): row for row in [*rows, *new]}.values())
-
-
 def _read(path: Path) -> list[dict[str, Any]]:
+    if path in _unwritten:
+        return _unwritten[path]
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         if not all(row.keys() >= FIELDS and row["scores"].values() and row["method"].strip() for row in rows):
@@ -190,8 +167,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     except (ValueError, AttributeError, TypeError) as error:
         names = (path.with_suffix(f".damaged-{number}.json") for number in range(1, 10_000))
         aside = next(name for name in names if not name.exists())
-        os.replace(path, aside)
-        raise ScoreboardError(
-            f"The scoreboard {path} could not be read ({error}). Nothing is lost: it was moved to {aside}. "
-            "Run the cell again to start a new scoreboard, and run the lectures whose rows you miss."
-        ) from error
+        path.replace(aside)
+        print(f"The scoreboard {path} could not be read ({error}), and is called {aside.name} from now on.")
+        print("A new one begins: run the lectures whose rows you miss.")
+        return []

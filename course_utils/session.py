@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -69,7 +68,12 @@ def named_path(variable: str) -> Path | None:
 
 
 def fix_paths() -> None:
-    """Make the paths in the environment absolute: a kernel runs in another folder than the command that starts it."""
+    """Make the paths in the environment absolute: a kernel runs in another folder than `course`.
+
+    Who has no home, and no entry among the users, as in some containers, gets one: many libraries ask for it.
+    """
+    if not os.path.isabs(os.path.expanduser("~")):
+        os.environ["HOME"] = tempfile.gettempdir()
     for variable in PATHS:
         if path := named_path(variable):
             os.environ[variable] = str(path)
@@ -81,9 +85,7 @@ def cache_folder() -> Path:
         return folder
     import pooch
 
-    usual = Path(pooch.os_cache("transfer-learning-course"))
-    # In some containers a user has neither a home nor an entry among the users.
-    return usual if usual.is_absolute() else Path(tempfile.gettempdir(), usual.name)
+    return Path(pooch.os_cache("transfer-learning-course"))
 
 
 def data_folder() -> Path:
@@ -94,7 +96,7 @@ def data_folder() -> Path:
 
 
 def omp_threads() -> int | None:
-    """How many threads ``OMP_NUM_THREADS`` asks for: its first number, as in "4,2"; None where there is none above 0."""
+    """How many threads ``OMP_NUM_THREADS`` asks for: its first number, as in "4,2"; None if that is not above 0."""
     asked = re.match(r"\s*0*([1-9]\d*)", os.environ.get("OMP_NUM_THREADS", ""))
     return int(asked[1]) if asked else None
 
@@ -155,16 +157,20 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     else:
         os.environ.pop("OMP_NUM_THREADS", None)
     _of_ci.close()
-    for variable in QUIET.keys() - os.environ.keys() if name == "ci" else ():
+    unset = QUIET.keys() - os.environ.keys() if name == "ci" else set()
+    for variable in unset:
         os.environ[variable] = QUIET[variable]
-        _of_ci.callback(_take_back, variable)
+        _of_ci.callback(os.environ.pop, variable, None)
 
     import torch
     from accelerate.utils import set_seed
+    from huggingface_hub import constants
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")  # where NumPy was imported before this call
 
+    if "HF_HUB_OFFLINE" in unset:
+        _of_ci.callback(setattr, constants, "HF_HUB_OFFLINE", False)  # the hub reads its environment once
     if name == "ci":
         _of_ci.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(threads or 1)
@@ -178,17 +184,10 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     return session
 
 
-def _take_back(variable: str) -> None:
-    """Unset what profile ci has set; the hub has read it already where it was imported since."""
-    os.environ.pop(variable, None)
-    if variable == "HF_HUB_OFFLINE" and (hub := sys.modules.get("huggingface_hub.constants")):
-        hub.HF_HUB_OFFLINE = False
-
-
 def set_style(big: bool = False) -> None:
     """Set the course's plot style, ``course.mplstyle``; ``big`` enlarges everything for a projector.
 
-    What it leaves open is Matplotlib's default, whatever a user's own matplotlibrc says (``text.usetex``, for one).
+    What it leaves open is Matplotlib's default, whatever a user's own matplotlibrc says (such as ``text.usetex``).
     """
     import matplotlib as mpl
 

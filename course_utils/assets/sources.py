@@ -105,4 +105,4 @@ def reason(error: BaseException) -> str:
         return f"no answer within {_timeout():g} s"
     if re.search("Max retries exceeded|Name or service not known|getaddrinfo|No address associated", text):
         return "no connection"
-    return text if len(text) <= 160 else text[:157] + "..."
+    return text if len(text) <= 160 else f"{text[:60]} ... {text[-95:]}"  # what went wrong stands at the end

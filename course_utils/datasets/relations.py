@@ -54,7 +54,7 @@ def load_senses() -> pd.DataFrame:
     path = data_folder() / "senses.csv"
     frame = read_table(path, "word", "sense", "sentence")
     parts = frame["sentence"].str.extract(r"^([^\[\]]*)\[([^\[\]]*)\]([^\[\]]*)$")
-    wrong = np.flatnonzero(parts[1].fillna("") != frame["word"])
+    wrong = np.flatnonzero(parts[1] != frame["word"])
     if len(wrong):
         word = frame["word"].iloc[wrong[0]]
         raise ValueError(f"{path}, line {wrong[0] + 2}: the sentence must hold [{word}] once.")
