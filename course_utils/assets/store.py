@@ -305,8 +305,7 @@ def _advice(asset: Asset, profile: str, failures: list[Failure]) -> str:
         steps.append("allow downloads: COURSE_PROFILE=laptop (or gpu)")
     elif asset.sources:
         steps.append("check the connection and run again")
-        room = f"{size_text(asset.bytes)} free"
-        steps.append(f"where the cache is the trouble, set COURSE_CACHE to a folder with {room}")
+        steps.append(f"if it is the cache, set COURSE_CACHE to a folder with {size_text(asset.bytes)} free")
     names = ", ".join(file.name for file in asset.files)
     mirror = f"put {names} (from {asset.home}) into FOLDER/{asset.name} and set COURSE_MIRROR=FOLDER"
     steps.append(mirror + (" in profile laptop or gpu" if profile == "ci" else ""))

@@ -52,7 +52,8 @@ def load_corpus(*, words: int = 5_000_000, profile: str | None = None) -> Corpus
             sentences = list(_wikitext_sentences(asset.path(), words))
             return Corpus("WikiText-103", sentences, asset.origin, asset.licence, asset.citation)
         except AssetError as error:
-            print(f"WikiText-103 could not be had ({error.short}). 206 Wikipedia pages are used instead.")
+            print(f"WikiText-103 could not be had ({error.short}). 206 Wikipedia pages are used instead,")
+            print("a hundredth of it; results will be poorer.")
     asset = resolve("wikipedia-sample", profile=profile)
     sentences = _wikipedia_sentences(asset.path())
     return Corpus("206 Wikipedia pages", sentences, asset.origin, asset.licence, asset.citation)

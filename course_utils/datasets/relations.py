@@ -59,5 +59,4 @@ def load_senses() -> pd.DataFrame:
         word = frame["word"].iloc[wrong[0]]
         raise ValueError(f"{path}, line {wrong[0] + 2}: the sentence must hold [{word}] once.")
     start, sentence = parts[0].str.len(), parts[0] + parts[1] + parts[2]
-    end = start + parts[1].str.len()
-    return frame[["word", "sense"]].assign(sentence=sentence, start=start, end=end)
+    return frame[["word", "sense"]].assign(sentence=sentence, start=start, end=start + parts[1].str.len())

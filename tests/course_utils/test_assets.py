@@ -593,6 +593,18 @@ def test_a_table_on_the_hub_gives_the_original_file(server, tmp_path, mirror, mo
     assert rebuilt.read_bytes() == original
 
 
+def test_a_table_in_the_hubs_own_cache_is_used(tmp_path, monkeypatch):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"text": ["see you\n", "WIN"], "label": [0, 1]}), tmp_path / "cached.parquet")
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache", lambda **_: str(tmp_path / "cached.parquet")
+    )
+    source = HUB | {"kind": "hub-table", "table": "plain/train.parquet", "text": "text", "label": "label"}
+    (tmp_path / "into").mkdir()
+    sources.fetch(source | {"labels": ["ham", "spam"]}, list(make_asset().files), tmp_path / "into")
+    assert (tmp_path / "into" / "toy.txt").read_bytes() == b"ham\tsee you\nspam\tWIN\n"
+
+
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 kB"), (45_300, "45 kB"), (91_600_000, "91.6 MB"), (1_234_500_000, "1,234.5 MB")]
 )

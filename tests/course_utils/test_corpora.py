@@ -103,7 +103,8 @@ def test_without_wikitext_the_sample_is_used_and_said_so(monkeypatch, capsys):
     assert (
         said.startswith("WikiText-103")
         and "206 Wikipedia pages are used instead" in said
-        and said.count("\n") == 1
+        and "results will be poorer" in said
+        and said.count("\n") == 2
     )
 
 
