@@ -16,13 +16,19 @@ from rich.table import Column, Table
 from course_tools import CourseError
 from course_utils import assets
 from course_utils import doctor as machine
-from course_utils.session import cache_folder, current_profile
+from course_utils.session import cache_folder, current_profile, fix_paths
 
 # Commands import what they need: `doctor` and `assets` work wherever lectures do, without the packages of the others.
 if TYPE_CHECKING:
     from course_tools.run import LectureRun, Outcome
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=__doc__,
+    callback=fix_paths,
+)
 console = Console(highlight=False)
 MOST_MOVED = 10  # lines on the terminal; the report has them all
 Lectures = Annotated[list[str] | None, typer.Argument(help="Numbers or names, such as 10; all by default.")]
@@ -250,9 +256,10 @@ def fetch(
         if not resolved.real:
             failed.append(f"{name}: only the stand-in is here.")
         _say(f"{name}: {resolved.origin}")
-    # What helps is the same for all: say it once.
-    for line in failed[-1:]:
-        _say(f"{len(failed)} could not be fetched. {line}")
+    if len(failed) > 1:  # what helps one may not help the others
+        failed = [f"{len(failed)} could not be fetched: `course assets fetch NAME` says what helps each."]
+    for line in failed:
+        _say(line)
     raise typer.Exit(int(bool(failed)))
 
 
@@ -262,7 +269,7 @@ def verify(names: Names = None) -> None:
     states = [assets.status(name, profile="laptop") for name in _chosen(names)]
     damaged = [line for _, lines in states for line in lines]
     for line in damaged:
-        _say(f"{line}: `course assets remove`, then fetch it again")
+        _say(line)
     if not damaged:
         here = sum(bool(origin) for origin, _ in states)
         console.print(f"{here} of {len(states)} are here, and every file is what it should be.")

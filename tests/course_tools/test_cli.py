@@ -422,15 +422,102 @@ def test_doctor_says_what_to_do(monkeypatch, tmp_path, capsys):
     assert "Something is missing" in capsys.readouterr().out
 
 
-def test_each_asset_that_cannot_be_fetched_says_why_and_what_helps_is_said_once(monkeypatch):
+def test_each_asset_that_cannot_be_fetched_says_why_and_one_alone_what_helps(monkeypatch):
     def resolve(name, profile):
         raise assets.AssetError(f"{name} was not found.\nWhat helps: much", f"{name}.example: no connection")
 
     monkeypatch.setattr(assets, "resolve", resolve)
     shown = CliRunner().invoke(cli.app, ["assets", "fetch", "wnut17", "genesis"])
-    assert shown.exit_code == 1 and shown.output.count("What helps") == 1
+    assert shown.exit_code == 1 and "What helps" not in shown.output
     for name in ("wnut17", "genesis"):
         assert f"{name}: not fetched ({name}.example: no connection)" in shown.output
+    assert "2 could not be fetched: `course assets fetch NAME` says what helps each." in shown.output
+    shown = CliRunner().invoke(cli.app, ["assets", "fetch", "wnut17"])
+    assert shown.exit_code == 1 and "What helps: much" in shown.output
+
+
+def test_a_disk_that_is_full_for_one_asset_leaves_room_for_the_others(monkeypatch, tmp_path):
+    copyfile = shutil.copyfile
+
+    def full(source, target):
+        if "simlex" in str(source):
+            Path(target).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    names = ["wordsim-353", "simlex-999", "google-analogies"]
+    shown = CliRunner().invoke(cli.app, ["assets", "fetch", *names, "--to", str(tmp_path / "usb")])
+    assert (
+        shown.exit_code == 1
+        and "wordsim-353: wheel" in shown.output
+        and "google-analogies: wheel" in shown.output
+    )
+    assert (
+        f"simlex-999: not fetched ({tmp_path / 'usb'} cannot be written (No space left on device))"
+        in shown.output
+    )
+    assert "Choose another folder, with 18 kB free" in shown.output
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "questions-words.txt",
+        "wordsim353.tsv",
+    ]
+
+
+@pytest.mark.parametrize("to", ["/proc/x", "/dev/null"])
+def test_a_mirror_where_nothing_can_be_written_is_said_in_a_sentence(to):
+    shown = CliRunner().invoke(cli.app, ["assets", "fetch", "simlex-999", "--to", to])
+    assert shown.exit_code == 1 and isinstance(shown.exception, SystemExit)
+    assert f"{to} cannot be written" in shown.output and "Choose another folder" in shown.output
+
+
+def test_verify_says_what_mends_each_place(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_MIRROR", str(tmp_path / "usb"))
+    (tmp_path / "usb" / "simlex-999").mkdir(parents=True)
+    (tmp_path / "usb" / "simlex-999" / "simlex999.txt").write_text("cut o")
+    kept = tmp_path / "course-cache" / "assets" / "wikipedia-sample" / "made.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("no seal")
+    shown = CliRunner().invoke(cli.app, ["assets", "verify", "simlex-999", "wikipedia-sample"])
+    assert shown.exit_code == 1
+    assert f"`course assets fetch simlex-999 --to {tmp_path / 'usb'}`" in shown.output
+    assert "`course assets remove wikipedia-sample`" in shown.output
+    for command in (["fetch", "simlex-999", "--to", str(tmp_path / "usb")], ["remove", "wikipedia-sample"]):
+        assert CliRunner().invoke(cli.app, ["assets", *command]).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["assets", "verify", "simlex-999", "wikipedia-sample"]).exit_code == 0
+
+
+def test_the_command_fixes_paths_for_the_kernels_that_it_starts(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_MIRROR", "usb")
+    assert CliRunner().invoke(cli.app, ["assets", "remove", "genesis"]).exit_code == 0
+    assert os.environ["COURSE_MIRROR"] == str(tmp_path / "usb")
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "finding"),
+    [
+        (lambda folder: None, "problem", "does not exist"),
+        (lambda folder: folder.mkdir(), "problem", "holds 0 of 16"),
+        (
+            lambda folder: [assets.copy_to(name, folder) for name in ("simlex-999", "wordsim-353")],
+            "ok",
+            "holds 2 of 16",
+        ),
+    ],
+)
+def test_doctor_knows_the_mirror(monkeypatch, tmp_path, make, status, finding):
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
+    monkeypatch.setattr(doctor, "_answers", lambda address: False)
+    folder = tmp_path / "usb"
+    make(folder)
+    assert not [check for check in doctor.doctor() if check.name == "Mirror"]  # none is named
+    monkeypatch.setenv("COURSE_MIRROR", str(folder))
+    (check,) = (check for check in doctor.doctor() if check.name == "Mirror")
+    assert (check.status, check.finding) == (status, finding.replace("16", str(len(assets.registry()))))
+    assert str(folder) in check.advice or status == "ok"
+    monkeypatch.setenv("COURSE_PROFILE", "ci")
+    assert not [check for check in doctor.doctor() if check.name == "Mirror"]  # not read there
 
 
 class Deaf(BaseHTTPRequestHandler):
