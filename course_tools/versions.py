@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import re
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -16,8 +19,43 @@ FOLDED = tomllib.loads(Path(__file__).with_name("folded.toml").read_text(encodin
 ANSWERS = re.compile(r"\n*<details><summary>Answers</summary>\n*(.*?)\n*</details>", re.DOTALL)
 BADGES = re.compile(rf"{sync.BADGE_LINE.pattern}\n*")
 HINTS = re.compile(r"\n*<details><summary>Hint 1.*?</details>\n</details>", re.DOTALL)
+RECORD = ".course.json"  # the digest of each version, as it was written
 STUB = "raise NotImplementedError"
 CHECK = re.compile(r"check_\w+(?=\()")
+
+
+def hand_out(paths: Iterable[Path], out: Path, version: Callable[[NotebookNode], NotebookNode]) -> list[str]:
+    """Write a version of each lecture into a folder, over none in which somebody has worked since it was written.
+
+    Returns:
+        a line for each lecture whose version is not written, with the reason.
+    """
+    record, left = out / RECORD, []
+    try:
+        written = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or cut off: then what is there counts as changed
+        written = {}
+    for path in paths:
+        target = out / path.name
+        try:
+            text = notebooks.to_text(version(notebooks.read(path)))
+        except notebooks.LectureError as error:
+            left.append(f"{path.name}: {error}")
+            continue
+        digest, there = _digest(text.encode()), _digest(target.read_bytes()) if target.exists() else None
+        if there not in (None, digest, written.get(path.name)):
+            left.append(
+                f"{target} stays as it is: it was changed since it was written. Move it to get a new one."
+            )
+            continue
+        notebooks.write_text(text, target)
+        written[path.name] = digest
+        notebooks.write_text(json.dumps(written, indent=1) + "\n", record)
+    return left
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _tagged(cell: NotebookNode, tag: str) -> bool:
