@@ -10,6 +10,7 @@ import copy
 import hashlib
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,8 +36,9 @@ LANGUAGE = {
 }
 # Where this machine keeps its packages is nobody's business: /home/me/lib/site-packages/torch/nn.py is torch/nn.py.
 INSTALLED = re.compile(r"[~/\\][^\s:'\"]*[/\\](?:(?:site|dist)-packages|python3\.\d+)[/\\]")
-# What a lecture may say about itself; everything else is an editor's note to itself.
-NOTEBOOK_KEYS = ("accelerator", "colab", "course")
+LECTURE = re.compile(r"\d\d_\w+\.ipynb")
+# What a lecture may say about itself; everything else is an editor's note to itself, or who wrote it in which file.
+NOTEBOOK_KEYS, COLAB_KEYS = ("accelerator", "colab", "course"), ("gpuType", "toc_visible")
 CELL_KEYS = ("cellView", "course", "slideshow", "tags")
 shorten = partial(textwrap.shorten, width=160, placeholder=" …")  # the first line's worth of a message
 
@@ -79,9 +81,11 @@ def find(names: list[str] | None = None) -> list[Path]:
         LectureError: for a name that fits no lecture, or more than one.
     """
     folder = notebooks_folder()
-    every = sorted(folder.glob("[0-9]*.ipynb"))
+    every = sorted(path for path in folder.glob("*.ipynb") if LECTURE.fullmatch(path.name))
     if not every:
         raise LectureError(f"There are no lectures in {folder}.")
+    if (left := left_out(folder)) and not names:
+        print(left, file=sys.stderr)
     found = []
     for name in names or []:
         stem = Path(name).name.removesuffix(".ipynb")
@@ -96,19 +100,28 @@ def find(names: list[str] | None = None) -> list[Path]:
     return sorted(set(found)) if names else every
 
 
+def left_out(folder: Path) -> str:
+    """A line on the notebooks beside the lectures that are none, such as copies (``10_x-Copy1.ipynb``); "" without any."""
+    names = sorted(path.name for path in folder.glob("*.ipynb") if not LECTURE.fullmatch(path.name))
+    return f"Left out, as their names are no lecture's: {', '.join(names)}" if names else ""
+
+
 def refuse_foreign(out: Path, *own: str) -> None:
-    """Make sure that a folder can be written to without mixing with what others keep there.
+    """Make sure that there is a folder that can be written to without mixing with what others keep there.
 
     Args:
-        out: it may be missing.
+        out: it is made if it is missing.
         own: patterns of names that an earlier run has left.
 
     Raises:
-        LectureError: if it is a file, or holds something else.
+        LectureError: if it cannot be made, or holds something else.
     """
-    if out.is_file():
-        raise LectureError(f"{out} is a file; choose a folder for --out.")
-    for path in sorted(out.iterdir()) if out.is_dir() else []:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "is a file" if out.is_file() else f"cannot be made ({error.strerror})"
+        raise LectureError(f"{out} {why}; choose another folder for --out.") from error
+    for path in sorted(out.iterdir()):
         if not any(path.match(pattern) for pattern in own):
             raise LectureError(f"{out} holds other things ({path.name}); choose another folder for --out.")
 
@@ -150,6 +163,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     """A copy in the stored form. Twice is the same as once; a cell that was not run stays marked as not run."""
     notebook = copy.deepcopy(notebook)
     kept = {key: notebook.metadata[key] for key in NOTEBOOK_KEYS if key in notebook.metadata}
+    if colab := kept.get("colab"):
+        kept["colab"] = {key: colab[key] for key in COLAB_KEYS if key in colab} | {"provenance": []}
     notebook.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL, "language_info": LANGUAGE})
     count = 0
     for cell in notebook.cells:

@@ -45,7 +45,7 @@ def current_profile(profile: str | None = None) -> str:
     Raises:
         ValueError: if the name is not one of ``ci``, ``laptop`` and ``gpu``.
     """
-    name = profile or os.environ.get("COURSE_PROFILE")
+    name = (profile or os.environ.get("COURSE_PROFILE", "")).strip().lower()
     if not name:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):
             return "ci"
