@@ -241,9 +241,9 @@ def list_assets() -> None:
     size.justify = "right"
     table = Table(others[0], size, *others[1:], box=None, pad_edge=False)
     for name in _chosen(None):
-        state = assets.status(name, profile="laptop")
-        here = "damaged" if state["problems"] else state["origin"] or "not yet"
-        table.add_row(name, assets.size_text(state["bytes"]), here, state["licence"])
+        asset, (origin, damaged) = assets.registry()[name], assets.status(name, profile="laptop")
+        here = "damaged" if damaged else origin or "not yet"
+        table.add_row(name, assets.size_text(asset.bytes), here, asset.licence)
     console.print(table)
 
 
@@ -274,11 +274,11 @@ def fetch(
 def verify(names: Names = None) -> None:
     """Compare every file that is here with its SHA-256."""
     states = [assets.status(name, profile="laptop") for name in _chosen(names)]
-    damaged = [line for state in states for line in state["problems"]]
+    damaged = [line for _, lines in states for line in lines]
     for line in damaged:
         _say(f"{line}: `course assets remove`, then fetch it again")
     if not damaged:
-        here = sum(bool(state["origin"]) for state in states)
+        here = sum(bool(origin) for origin, _ in states)
         console.print(f"{here} of {len(states)} are here, and every file is what it should be.")
     raise typer.Exit(int(bool(damaged)))
 

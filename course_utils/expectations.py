@@ -49,7 +49,11 @@ def record(name: str, value: float) -> None:
 
 def _report(name: str, value: Any, **facts: Any) -> None:
     if path := os.environ.get("COURSE_REPORT"):
-        number = value.item() if hasattr(value, "item") else value
-        line = {"name": name, "value": number, **facts, "lecture": os.environ.get("COURSE_LECTURE", "")}
+        line = {"name": name, "value": value, **facts, "lecture": os.environ.get("COURSE_LECTURE", "")}
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line, default=_plain, skipkeys=True) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold of a value that is not Python's own: the number in NumPy's and PyTorch's, else words."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

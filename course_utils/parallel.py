@@ -27,10 +27,9 @@ def side_by_side(function: Callable[..., Result], tasks: Iterable[tuple[Any, ...
     tasks = list(tasks)
     jobs = 1 if has_accelerator() else max(1, min(torch.get_num_threads(), len(tasks)))
     threads = {} if jobs == 1 else {"inner_max_num_threads": 1}
-    bar = {"total": len(tasks), "desc": "runs", "delay": 2, "leave": False, "disable": not show_progress()}
     with parallel_config("loky" if jobs > 1 else "sequential", n_jobs=jobs, **threads):
         results = Parallel(return_as="generator")(delayed(function)(*task) for task in tasks)
-        return list(tqdm(results, **bar))
+        return list(tqdm(results, "runs", len(tasks), leave=False, delay=2, disable=not show_progress()))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import pandas as pd
 from filelock import FileLock
 
 from course_utils.files import replace_file
-from course_utils.session import cache_folder
+from course_utils.session import cache_folder, named_path
 from course_utils.text import spans
 
 FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
+_unwritten: dict[
+    Path, list[dict[str, Any]]
+] = {}  # rows of this kernel, by the file that could not be written
 
 
 class ScoreboardError(RuntimeError):
@@ -78,6 +82,8 @@ def add_to_scoreboard(
 ) -> None:  # fmt: skip
     """Add a method's row; the same method on the same kind of data replaces its row.
 
+    Where the file cannot be written, one line says so, and the row is known to this kernel only.
+
     Args:
         method: the name that the table and the figure show.
         scores: spam F1 in 0 .. 1 by seed, or a list of them (seeds 0, 1, ...).
@@ -87,23 +93,30 @@ def add_to_scoreboard(
         lecture: where the row comes from, "10".
 
     Raises:
-        ValueError: if a value is out of its range.
+        ValueError: if a value is out of its range, or ``real`` is neither True nor False.
         ScoreboardError: if the file is damaged.
     """
     by_seed = dict(scores) if isinstance(scores, Mapping) else dict(enumerate(scores))
-    if not method.strip() or not by_seed or not all(0 <= score <= 1 for score in by_seed.values()):
-        raise ValueError(f"A row needs a name and scores between 0 and 1, not {method!r} with {by_seed}.")
-    if trainable < 0 or not 0 <= seconds < math.inf:
-        raise ValueError(f"{method}: trainable={trainable} and seconds={seconds} must be numbers from 0 up.")
-    row = {"method": method.strip(), "scores": {str(seed): float(score) for seed, score in by_seed.items()}}
-    row |= {"trainable": int(trainable), "seconds": float(seconds), "real": bool(real), "lecture": lecture}
-    path = _file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Lectures run side by side: nobody may write between the reading and the writing.
-    with FileLock(f"{path}.lock", timeout=60):
-        others = [old for old in _read(path) if (old["method"], old["real"]) != (row["method"], row["real"])]
-        with replace_file(path) as part:
-            part.write_text(json.dumps([*others, row], indent=1, ensure_ascii=False), encoding="utf-8")
+    row = {"method": method.strip(), "scores": {str(seed): _plain(score) for seed, score in by_seed.items()}}
+    row |= {
+        "trainable": _plain(trainable),
+        "seconds": _plain(seconds),
+        "real": _plain(real),
+        "lecture": lecture,
+    }
+    if wrong := _fault(row):
+        raise ValueError(f"{method!r}: {wrong}.")
+    row["trainable"], path = int(row["trainable"]), _file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Lectures run side by side: nobody may write between the reading and the writing.
+        with FileLock(f"{path}.lock", timeout=60):
+            text = json.dumps(_replaced(_read(path), [row]), indent=1, ensure_ascii=False, default=float)
+            with replace_file(path) as part:
+                part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        _unwritten.setdefault(path, []).append(row)
+        print(f"The scores of {method} are not kept: {path} cannot be written ({error.strerror or error}).")
 
 
 def scoreboard(file: Path | None = None) -> pd.DataFrame:
@@ -115,11 +128,19 @@ def scoreboard(file: Path | None = None) -> pd.DataFrame:
     Returns:
         ``method``, ``mean``, ``low``, ``high`` (95 % interval), ``seeds``, ``trainable parameters``, ``seconds``, ``data``
         (real or stand-in), ``scores``, ``lecture``; ``attrs["real"]`` is False where any row comes from stand-in data.
+        A row whose values are none is left out, and one line says so.
     """
+    path = file or _file()
+    stored = [(row, _fault(row)) for row in _replaced(_read(path), _unwritten.get(path, []))]
+    for row, wrong in stored:
+        if wrong:
+            print(
+                f"{path}: the row of {row['method']!r} is left out: {wrong}. Mend it, or run its lecture again."
+            )
     rows = [
         (row["method"], *interval(list(row["scores"].values())), len(row["scores"]), row["trainable"], row["seconds"],
          "real" if row["real"] else "stand-in", list(row["scores"].values()), row["lecture"])
-        for row in _read(file or _file())
+        for row, wrong in stored if not wrong
     ]  # fmt: skip
     columns = ["method", "mean", "low", "high", "seeds", "trainable parameters", "seconds", "data", "scores", "lecture"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
@@ -129,16 +150,42 @@ def scoreboard(file: Path | None = None) -> pd.DataFrame:
 
 
 def _file() -> Path:
-    return Path(os.environ.get("COURSE_SCOREBOARD") or cache_folder() / "scoreboard.json")
+    return named_path("COURSE_SCOREBOARD") or cache_folder() / "scoreboard.json"
+
+
+def _plain(value: Any) -> Any:
+    """A number or truth value of NumPy or PyTorch as Python's own."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _fault(row: Mapping[str, Any]) -> str:
+    """What is wrong with the values of a row; "" if nothing is."""
+
+    def among(value: Any, most: float) -> bool:
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        return number and 0 <= value <= most and value < math.inf
+
+    scores = list(row["scores"].values())
+    if not row["method"] or not scores or not all(among(score, 1) for score in scores):
+        return f"a row needs a name, and scores between 0 and 1, not {scores}"
+    for name in ("trainable", "seconds"):
+        if not among(row[name], math.inf):
+            return f"{name} must be a number from 0 up, not {row[name]!r}"
+    return "" if isinstance(row["real"], bool) else f"real must be True or False, not {row['real']!r}"
+
+
+def _replaced(rows: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without those of the same methods on the same kind of data as the new ones, and the new ones."""
+    return list({(row["method"], str(row["real"])): row for row in [*rows, *new]}.values())
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        if not all(row.keys() >= FIELDS and row["scores"] for row in rows):
+        if not all(row.keys() >= FIELDS and row["scores"].values() and row["method"].strip() for row in rows):
             raise ValueError("a row lacks a field")
         return rows
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (ValueError, AttributeError, TypeError) as error:
         names = (path.with_suffix(f".damaged-{number}.json") for number in range(1, 10_000))

@@ -2,7 +2,3 @@
 
 from course_utils.assets.catalogue import Asset, registry, size_text
 from course_utils.assets.store import AssetError, Resolved, copy_to, remove, resolve, status
-
-__all__ = [
-    "Asset", "AssetError", "Resolved", "copy_to", "registry", "remove", "resolve", "size_text", "status",
-]  # fmt: skip

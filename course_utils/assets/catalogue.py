@@ -67,8 +67,7 @@ class Asset:
                     f"Asset {name!r}: {file.name!r} must be a plain relative path in one of the formats "
                     f"{', '.join(filter(None, SUFFIXES))}, with a SHA-256 of 64 digits."
                 )
-        plain = {key.replace("-", "_"): value for key, value in entry.items()}
-        return cls(name, **plain | {"files": files, "sources": tuple(entry.get("sources", ()))})
+        return cls(name, **entry | {"files": files, "sources": tuple(entry.get("sources", ()))})
 
     @property
     def bytes(self) -> int:
@@ -102,14 +101,13 @@ def is_inside(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
 
 
-_digests: dict[tuple[str, int, int], str] = {}
-
-
 def sha256_of(path: Path) -> str:
     """The digest of a file, computed once per process for each size and time of change."""
     facts = path.stat()
-    key = (str(path), facts.st_size, facts.st_mtime_ns)
-    if key not in _digests:
-        with path.open("rb") as stream:
-            _digests[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _digests[key]
+    return _sha256(path, facts.st_size, facts.st_mtime_ns)
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlparse
 
 from filelock import FileLock
@@ -75,9 +75,7 @@ class Resolved:
         if file is None and len(self.files) == 1:
             file = self.files[0]
         if file not in self.files:
-            raise ValueError(
-                f"{self.name} ({self.origin}) has {', '.join(self.files)}, but no file {file!r}."
-            )
+            raise ValueError(f"{self.name} ({self.origin}) has {', '.join(self.files)}, no file {file!r}.")
         return self.folder / file
 
 
@@ -116,24 +114,13 @@ def resolve(name: str | Asset, *, profile: str | None = None) -> Resolved:
     return stand_in
 
 
-def status(name: str | Asset, *, profile: str | None = None) -> dict[str, Any]:
-    """What is known of an asset without downloading it.
-
-    Returns:
-        ``licence``, ``bytes`` (of the real files), ``origin`` ("" where it would have to be downloaded), ``downloadable``, and
-        ``problems`` (damaged files, a line each).
-    """
-    asset = _asset(name)
-    profile = current_profile(profile)
+def status(name: str | Asset, *, profile: str | None = None) -> tuple[str, list[str]]:
+    """Where an asset would come from without a download, "" where nothing is here; and what is damaged, a line each."""
+    asset, profile = _asset(name), current_profile(profile)
     failures: list[Failure] = []
     resolved = _look(asset, profile, failures) or (_stand_in(asset) if profile == "ci" else None)
-    return {
-        "licence": asset.licence,
-        "bytes": asset.bytes,
-        "origin": resolved.origin if resolved else "",
-        "downloadable": bool(asset.sources) and profile != "ci",
-        "problems": [str(failure) for failure in failures if failure.kind == "damaged"],
-    }
+    damaged = [str(failure) for failure in failures if failure.kind == "damaged"]
+    return resolved.origin if resolved else "", damaged
 
 
 def remove(name: str | Asset) -> int:
@@ -216,10 +203,7 @@ def _look(asset: Asset, profile: str, failures: list[Failure]) -> Resolved | Non
 
 def _wheel_folder(wheel: Mapping[str, str]) -> Path | None:
     """The data folder of an installed package, found without importing (that is, running) the package."""
-    try:
-        spec = importlib.util.find_spec(wheel["module"])
-    except (ImportError, ValueError):
-        return None
+    spec = importlib.util.find_spec(wheel["module"])
     places = spec.submodule_search_locations if spec else None
     return Path(next(iter(places))) / wheel["folder"] if places else None
 

@@ -2,8 +2,8 @@
 
 import csv
 import html
+import io
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +35,19 @@ def read_lines(path: Path) -> list[str]:
     if not text.strip():
         raise ValueError(f"{path} is empty.")
     return text.removesuffix("\n").split("\n")
+
+
+def read_table(path: Path, *columns: str) -> pd.DataFrame:
+    """A CSV file in UTF-8, its columns named in the first line; all values are text, "" where a row is too short.
+
+    Raises:
+        ValueError: if it is empty or lacks one of the columns.
+    """
+    text = io.StringIO("\n".join(read_lines(path)))
+    frame = pd.read_csv(text, dtype=str, keep_default_na=False).fillna("")
+    if not {*columns} <= {*frame}:
+        raise ValueError(f"{path}: expected the columns {' and '.join(columns)}, found {list(frame)}.")
+    return frame
 
 
 def sourced(frame: pd.DataFrame, asset: Resolved) -> pd.DataFrame:
@@ -100,31 +113,19 @@ def load_sms(split: str = "clean", *, seed: int = 0, profile: str | None = None)
 def _read_sms(path: Path, changed: int, size: int) -> tuple[pd.DataFrame, np.ndarray]:
     """Read and mark the messages once per process and version of the file; callers copy. Also: :func:`_swallowed`."""
     lines, standin = read_lines(path), path.suffix == ".csv"
-    rows = _read_csv(path, lines) if standin else enumerate((line.split("\t", 1) for line in lines), 1)
-    labels, raw = [], []
-    for number, row in rows:
-        if len(row) < 2 or row[0] not in LABELS or not (row[1] or "").strip():
-            expected = "the label ham or spam, and a message" if standin else "ham or spam, a tab, a message"
-            raise ValueError(f"{path}, line {number}: expected {expected}, found {lines[number - 1][:40]!r}.")
-        labels.append(LABELS[row[0]])
-        raw.append(row[1])
-    counts = np.bincount(np.array(labels, np.int64), minlength=2)
-    if counts.min() < 10:
-        ham, spam = counts
+    rows = [line.partition("\t")[::2] for line in lines]
+    frame = read_table(path, "text", "label") if standin else pd.DataFrame(rows, columns=["label", "text"])
+    wrong = np.flatnonzero(~frame["label"].isin(LABELS) | (frame["text"].str.strip() == ""))
+    if len(wrong):
+        place, line = f"{path}, line {wrong[0] + standin + 1}", lines[wrong[0] + standin]
+        raise ValueError(f"{place}: expected the label ham or spam, and a message, found {line[:40]!r}.")
+    raw, labels = frame["text"], frame["label"].map(LABELS).astype(np.int64)
+    spam, ham = labels.sum(), len(labels) - labels.sum()
+    if min(spam, ham) < 10:
         raise ValueError(f"{path} has {ham} ham and {spam} spam messages; splits need at least ten of each.")
-    texts = [repair_text(message) for message in raw]
-    frame = pd.DataFrame({"text": texts, "label": np.array(labels, np.int64), "raw_text": raw})
-    frame["duplicate"] = mark_duplicates(frame["raw_text"], frame["text"])
+    frame = pd.DataFrame({"text": raw.map(repair_text), "label": labels, "raw_text": raw})
+    frame["duplicate"] = mark_duplicates(raw, frame["text"])
     return frame, np.zeros(len(raw), bool) if standin else _swallowed(lines)
-
-
-def _read_csv(path: Path, lines: list[str]) -> Iterator[tuple[int, tuple[str, str]]]:
-    """The stand-in's format, a CSV file with the columns text and label: line number, label and message of each row."""
-    reader = csv.DictReader(line + "\n" for line in lines)
-    if not {"text", "label"} <= set(reader.fieldnames or ()):
-        raise ValueError(f"{path}: expected the columns text and label, found {reader.fieldnames}.")
-    for row in reader:
-        yield reader.line_num, (row["label"], row["text"])
 
 
 def _swallowed(lines: list[str]) -> np.ndarray:

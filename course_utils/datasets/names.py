@@ -24,8 +24,8 @@ def load_entities(profile: str | None = None) -> pd.DataFrame:
     Returns:
         One row per message in the files' order, with ``tokens``, ``tags`` (two lists of equal length) and ``split``:
         ``train`` (3,394), ``validation`` (1,009) and ``test`` (1,287) of the shared task, or 60/15/25 % of the stand-in, in
-        an order drawn once. A training message whose tokens stand in validation or test too is left out; in these files
-        there is none. ``attrs`` holds ``origin``, ``real`` (False for the stand-in), ``licence`` and ``citation``.
+        an order drawn once. No training message stands in validation or test, too. ``attrs`` holds ``origin``, ``real``
+        (False for the stand-in), ``licence`` and ``citation``.
 
     Raises:
         ValueError: for a file that is empty or malformed (with the line).
@@ -39,10 +39,7 @@ def load_entities(profile: str | None = None) -> pd.DataFrame:
     else:
         drawn = np.random.default_rng(SEED).permutation(len(messages)) / len(messages)
         splits = np.select([drawn < 0.60, drawn < 0.75], ["train", "validation"], "test")
-    frame = pd.DataFrame(messages, columns=["tokens", "tags"]).assign(split=splits)
-    texts, train = frame["tokens"].map(tuple), frame["split"] == "train"
-    frame = frame[~(train & texts.isin(set(texts[~train])))].reset_index(drop=True)
-    return sourced(frame, asset)
+    return sourced(pd.DataFrame(messages, columns=["tokens", "tags"]).assign(split=splits), asset)
 
 
 def _read_tagged(path: Path) -> list[tuple[list[str], list[str]]]:
@@ -56,9 +53,7 @@ def _read_tagged(path: Path) -> list[tuple[list[str], list[str]]]:
             tag = tag.strip()
             place = f"{path}, line {number}"
             if not token.strip() or tag not in _TAGS:
-                raise ValueError(
-                    f"{place}: expected token, tab and O, B-TYPE or I-TYPE, found {line[:40]!r}."
-                )
+                raise ValueError(f"{place}: expected token, tab, and O, B-TYPE or I-TYPE, not {line[:40]!r}.")
             if tag[0] == "I" and (not tags or tags[-1][1:] != tag[1:]):
                 raise ValueError(f"{place}: {tag} continues no name.")
             tokens.append(token)

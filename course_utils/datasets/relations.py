@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from course_utils.assets import resolve
+from course_utils.datasets.messages import read_table
 from course_utils.session import data_folder
 from course_utils.text import WordVectors
 
@@ -51,7 +52,7 @@ def load_senses() -> pd.DataFrame:
         ValueError: for a row whose brackets do not hold its word once, naming the line.
     """
     path = data_folder() / "senses.csv"
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame = read_table(path, "word", "sense", "sentence")
     parts = frame["sentence"].str.extract(r"^([^\[\]]*)\[([^\[\]]*)\]([^\[\]]*)$")
     wrong = np.flatnonzero(parts[1].fillna("") != frame["word"])
     if len(wrong):

@@ -5,5 +5,3 @@ or raises :class:`CheckFailed` with a diagnosis. How an exercise is declared sta
 """
 
 from course_utils.exercises.engine import CHECKS, SOLUTION, CheckFailed, check, exercise
-
-__all__ = ["CHECKS", "SOLUTION", "CheckFailed", "check", "exercise"]

@@ -13,9 +13,7 @@ def _share(labels: Sequence[int]) -> float:
 
 check_first_contact = exercise(
     "spam_share: the share of spam among the labels",
-    _share,
-    called="check_first_contact",
-    inputs=("the labels",),
+    _share, called="check_first_contact", inputs=("the labels",),
     cases=[([0, 0, 0, 1],), ([1, 1],), ([0] * 9 + [1],), ([0, 0],), ([1, 1, 0],)],
     mistakes=[
         (sum, "that counts the spam. Divide by how many labels there are."),

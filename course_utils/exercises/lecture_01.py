@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from course_utils.exercises.engine import Part, exercise, show
 
@@ -17,7 +18,7 @@ def _sgns(v: np.ndarray, u: np.ndarray, noise: np.ndarray) -> tuple[float, np.nd
     -log σ(u_o·v) - Σ log σ(-u_k·v), equation 4 of Mikolov et al. (2013), arXiv:1310.4546, with its sign turned; the
     gradients have the shapes of the vectors. Scores may be as large as ±800.
     """
-    pull, push = _sigma(u @ v) - 1, _sigma(noise @ v)
+    pull, push = expit(u @ v) - 1, expit(noise @ v)
     return float(_loss(u @ v) + _loss(-noise @ v).sum()), pull * u + push @ noise, pull * v, np.outer(push, v)
 
 
@@ -25,12 +26,8 @@ def _loss(score: Any) -> Any:  # -log σ(score)
     return np.logaddexp(0, -score)
 
 
-def _sigma(score: Any) -> Any:
-    return np.exp(-_loss(score))
-
-
 def _slopes(v: np.ndarray, u: np.ndarray, noise: np.ndarray) -> tuple[Any, ...]:
-    return _sigma(u @ v), _sigma(noise @ v), v, u, noise
+    return expit(u @ v), expit(noise @ v), v, u, noise
 
 
 def _overflow(answer: Any, *_: np.ndarray) -> str:
@@ -80,8 +77,8 @@ check_sgns = exercise(
             (lambda t, n: _loss(t), "the noise is forgotten. Subtract log σ(-u·v) for each noise word."),
             (lambda t, n: _loss(-n).sum(), "the true pair is forgotten. Subtract log σ(u_o·v), too."),
             (lambda t, n: _loss(t) + _loss(-n.sum()), "you add up the scores of the noise words first. Each noise word has a σ of its own: add up afterwards."),
-            ((lambda t, n: _sigma(t) + _sigma(-n).sum(), lambda t, n: -_sigma(t) - _sigma(-n).sum(), lambda t, n: _sigma(t) * _sigma(-n).prod(),
-              lambda t, n: 1 - _sigma(t) + _sigma(n).sum()), "the logarithm is missing. The loss adds up -log σ, not σ."),
+            ((lambda t, n: expit(t) + expit(-n).sum(), lambda t, n: -expit(t) - expit(-n).sum(), lambda t, n: expit(t) * expit(-n).prod(),
+              lambda t, n: 1 - expit(t) + expit(n).sum()), "the logarithm is missing. The loss adds up -log σ, not σ."),
             (lambda t, n: np.logaddexp.reduce([t, *n]) - t,
              "that is a softmax over the pair and its noise. Negative sampling asks k + 1 separate yes-or-no questions."),
         ]),

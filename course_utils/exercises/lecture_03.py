@@ -6,19 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from course_utils.exercises.engine import Part, close, exercise, show
 
 
 # fmt: off
-def _sigma(z: Any) -> Any:
-    return np.exp(-np.logaddexp(0, -z))
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
-
-
 def _perplexity(logs: np.ndarray) -> float:
     """Check a function from natural log-probabilities (n,) to the perplexity exp(-mean), one number.
 
@@ -91,14 +84,14 @@ def _lstm(x: np.ndarray, h: np.ndarray, c: np.ndarray, W: np.ndarray, U: np.ndar
 def _cell(others: dict[int, Callable[..., Any]]) -> Callable[..., np.ndarray]:
     """The new c, in four steps, or with others in their places."""
     steps = [lambda x, h, b, c: x + h + b, lambda z: np.split(z, 4),
-             lambda zs: [_sigma(zs[0]), _sigma(zs[1]), np.tanh(zs[2]), _sigma(zs[3])], lambda i, f, g, o, c, h: f * c + i * g]
+             lambda zs: [expit(zs[0]), expit(zs[1]), np.tanh(zs[2]), expit(zs[3])], lambda i, f, g, o, c, h: f * c + i * g]
     add, split, functions, new = (others.get(i, step) for i, step in enumerate(steps))
     return lambda x, h, c, W, U, b: new(*functions(split(add(W @ x, U @ h, b, U @ c))), c, h) + 0 * c
 
 
 def _shown(x: np.ndarray, h: np.ndarray, c: np.ndarray, W: np.ndarray, U: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
     z = np.split(W @ x + U @ h + b, 4)
-    return _sigma(z[3]), _cell({})(x, h, c, W, U, b), c, h, *z
+    return expit(z[3]), _cell({})(x, h, c, W, U, b), c, h, *z
 
 
 def _two_slips(value: np.ndarray, right: np.ndarray, *step: np.ndarray) -> str:
@@ -113,7 +106,7 @@ def _two_slips(value: np.ndarray, right: np.ndarray, *step: np.ndarray) -> str:
 _ORDER = ("input", "forget", "cell", "output")
 _TORCHS = f"PyTorch's order is {', '.join(_ORDER)}."
 _FC_IG, _O_TANH, _SIGMA_IS = "It is f * c + i * g.", "It is o * tanh(c).", "It is 1 / (1 + np.exp(-z)), with a minus."
-_FUNCTIONS: dict[str, Any] = {"σ": _sigma, "tanh": np.tanh, "no function": lambda z: z}
+_FUNCTIONS: dict[str, Any] = {"σ": expit, "tanh": np.tanh, "no function": lambda z: z}
 _SLIPS = ([  # the sums before the gates, of W x, U h, b and U c
     (lambda x, h, b, c: x + h, "the bias is forgotten. Add b."),
     (lambda x, h, b, c: x + b, "U h is forgotten. Without it the step does not know what came before."),
@@ -183,13 +176,13 @@ check_lstm_step = exercise(
             (lambda o, new, c, h, *z: np.tanh(z[3]) * np.tanh(new), "o goes through tanh. It is a gate, so it goes through σ."),
             (lambda o, new, c, h, *z: z[3] * np.tanh(new), "o goes through no function. It is a gate, so it goes through σ."),
             (lambda o, new, c, h, *z: (1 - o) * np.tanh(new), f"the σ of o is turned round. {_SIGMA_IS}"),
-            (lambda o, new, c, h, *z: o * _sigma(new), f"c goes through σ. {_O_TANH}"),
-            (lambda o, new, c, h, *z: np.tanh(z[3]) * _sigma(new), "tanh and σ are exchanged. It is σ for the gate o, and tanh for c."),
+            (lambda o, new, c, h, *z: o * expit(new), f"c goes through σ. {_O_TANH}"),
+            (lambda o, new, c, h, *z: np.tanh(z[3]) * expit(new), "tanh and σ are exchanged. It is σ for the gate o, and tanh for c."),
             (lambda o, new, c, h, *z: np.tanh(o * new), "the tanh goes around o * c. It goes around c alone: o * tanh(c)."),
             (lambda o, new, c, h, *z: o, f"that is the output gate alone. {_O_TANH}"),
             (lambda o, new, c, h, *z: o * np.tanh(z[2]), "it is made from g, which is only what is new. It is o * tanh(c) with the new c."),
-            (lambda o, new, c, h, *z: _sigma(z[0]) * np.tanh(new), f"the input gate stands in the place of the output gate. {_O_TANH}"),
-            (lambda o, new, c, h, *z: _sigma(z[1]) * np.tanh(new), f"the forget gate stands in the place of the output gate. {_O_TANH}"),
+            (lambda o, new, c, h, *z: expit(z[0]) * np.tanh(new), f"the input gate stands in the place of the output gate. {_O_TANH}"),
+            (lambda o, new, c, h, *z: expit(z[1]) * np.tanh(new), f"the forget gate stands in the place of the output gate. {_O_TANH}"),
             (lambda o, new, c, h, *z: h + o * np.tanh(new), "the old h is added. It has done its work in U h: the new one is o * tanh(c)."),
         ]),
         Part("new c", shapes=_SHAPES, infinite=_DIVIDED, otherwise=_two_slips, mistakes=[(_cell({i: slip}), why) for i, slips in enumerate(_SLIPS) for slip, why in slips]),
@@ -205,12 +198,12 @@ def _tempered(logits: np.ndarray, temperature: float) -> np.ndarray:
     """
     if not temperature > 0:
         raise ValueError("The temperature must be above 0.")
-    return _softmax(logits / temperature)
+    return softmax(logits / temperature)
 
 
 def _or_hot(wrong: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
     """A mistake, and the same where T = 1 is right."""
-    return wrong, lambda z, t: wrong(z, t) if t != 1 else _softmax(z)
+    return wrong, lambda z, t: wrong(z, t) if t != 1 else softmax(z)
 
 
 def _advise_large(value: Any, logits: np.ndarray, temperature: float) -> str:
@@ -237,11 +230,11 @@ check_with_temperature = exercise(
     infinite="Do you take a logarithm or a power of a logit? Logits may be negative: divide them by T, and take np.exp.",
     otherwise=lambda value, right, z, t: "" if close(float(value.sum()), 1.0) else f"yours add up to {value.sum():.3g}. Divide by their sum, last of all.",
     mistakes=[
-        (lambda z, t: _softmax(z), "that is the softmax without T, which has no effect. Divide the logits by it. Added to all logits, or multiplied with all exponentials, it cancels."),
-        (lambda z, t: _softmax(z * t), "that is softmax(logits * T), or p ** T, so a high T makes it sharper. Divide instead: logits / T, or p ** (1 / T)."),
-        ((lambda z, t: _softmax(z) / t, lambda z, t: _softmax(z) * t), "T is applied after the softmax, to the probabilities, and they no longer add up to 1. Divide the logits by T."),
-        (lambda z, t: _softmax(z) ** t, "that is p ** T, and adds up to something else than 1. Take p ** (1 / T), and divide it by its sum."),
-        (lambda z, t: _softmax(z) ** (1 / t), f"the power is right, but these are not yet probabilities. {_ONE}"),
+        (lambda z, t: softmax(z), "that is the softmax without T, which has no effect. Divide the logits by it. Added to all logits, or multiplied with all exponentials, it cancels."),
+        (lambda z, t: softmax(z * t), "that is softmax(logits * T), or p ** T, so a high T makes it sharper. Divide instead: logits / T, or p ** (1 / T)."),
+        ((lambda z, t: softmax(z) / t, lambda z, t: softmax(z) * t), "T is applied after the softmax, to the probabilities, and they no longer add up to 1. Divide the logits by T."),
+        (lambda z, t: softmax(z) ** t, "that is p ** T, and adds up to something else than 1. Take p ** (1 / T), and divide it by its sum."),
+        (lambda z, t: softmax(z) ** (1 / t), f"the power is right, but these are not yet probabilities. {_ONE}"),
         *(slip for low in (lambda z: z, lambda z: z - z.max()) for slip in (
             (_or_hot(lambda z, t, low=low: np.exp(low(z) / t)), f"these are the exponentials, not yet probabilities. {_ONE}"),
             (lambda z, t, low=low: np.exp(low(z) / t) / np.exp(low(z)).sum(), f"T is missing below the line. {_ONCE}"),
@@ -251,17 +244,17 @@ check_with_temperature = exercise(
         (_or_hot(lambda z, t: np.exp(z / t) / (1 + np.exp(z / t).sum())), f"1 is added to the sum. {_ONE}"),
         (_or_hot(lambda z, t: z / t), "these are still the logits. The softmax is missing: the exponentials, divided by their sum."),
         (_or_hot(lambda z, t: z / z.sum()), "the exponential is missing. Take np.exp of the logits, and then divide by the sum."),
-        (_or_hot(lambda z, t: np.log(_softmax(z / t))), "these are the logarithms of the probabilities. Take np.exp of them."),
-        (_or_hot(lambda z, t: _softmax(-z / t)), "the sign is turned. The largest logit gets the largest probability."),
-        (_or_hot(lambda z, t: _softmax(_softmax(z / t))), "the softmax runs twice. Once gives probabilities already."),
-        (_or_hot(lambda z, t: _softmax(_softmax(z) / t)), "you divide the probabilities by T, and the softmax runs twice. Divide the logits, once."),
-        (_or_hot(lambda z, t: _softmax(_softmax(z) * t)), "T meets the probabilities, and the softmax runs twice. Divide the logits by T, once."),
-        (_or_hot(lambda z, t: _softmax(z / t * math.log(2))), "you take 2 to the power of the logits. The softmax takes np.exp."),
-        (_or_hot(lambda z, t: _softmax(z / t * math.log(10))), "you take 10 to the power of the logits. The softmax takes np.exp."),
-        (_or_hot(lambda z, t: _sigma(z / t)), "that is σ of each logit by itself. The words share a probability of 1: use the softmax."),
+        (_or_hot(lambda z, t: np.log(softmax(z / t))), "these are the logarithms of the probabilities. Take np.exp of them."),
+        (_or_hot(lambda z, t: softmax(-z / t)), "the sign is turned. The largest logit gets the largest probability."),
+        (_or_hot(lambda z, t: softmax(softmax(z / t))), "the softmax runs twice. Once gives probabilities already."),
+        (_or_hot(lambda z, t: softmax(softmax(z) / t)), "you divide the probabilities by T, and the softmax runs twice. Divide the logits, once."),
+        (_or_hot(lambda z, t: softmax(softmax(z) * t)), "T meets the probabilities, and the softmax runs twice. Divide the logits by T, once."),
+        (_or_hot(lambda z, t: softmax(z / t * math.log(2))), "you take 2 to the power of the logits. The softmax takes np.exp."),
+        (_or_hot(lambda z, t: softmax(z / t * math.log(10))), "you take 10 to the power of the logits. The softmax takes np.exp."),
+        (_or_hot(lambda z, t: expit(z / t)), "that is σ of each logit by itself. The words share a probability of 1: use the softmax."),
         (_or_hot(lambda z, t: np.eye(len(z))[z.argmax()]), "all goes to the largest logit. The softmax leaves something to the others. Only a T near 0 comes close to that: divide the logits by T."),
-        (_or_hot(lambda z, t: _softmax(z // t)), "`//` drops what comes after the decimal point. Divide with `/`."),
-        (lambda z, t: _softmax(z / t**2), "the logits are divided by T twice. Once is enough."),
+        (_or_hot(lambda z, t: softmax(z // t)), "`//` drops what comes after the decimal point. Divide with `/`."),
+        (lambda z, t: softmax(z / t**2), "the logits are divided by T twice. Once is enough."),
         (lambda z, t: _tempered(z, t).astype(z.dtype), "they are cut to whole numbers. Where the logits are whole, np.empty_like(logits) holds whole numbers, too: make the array with np.empty(len(logits))."),
     ],
 )

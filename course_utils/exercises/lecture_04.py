@@ -4,19 +4,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from course_utils.exercises.engine import exercise, require
 
 
 # fmt: off
-def _sigma(z: Any) -> Any:
-    return np.exp(-np.logaddexp(0, -z))
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
-
-
 def _highway(x: np.ndarray, W: np.ndarray, b: np.ndarray, W_gate: np.ndarray, b_gate: np.ndarray) -> np.ndarray:
     """Check a function (x, W, b, W_gate, b_gate) -> y, all float64 (Srivastava et al. 2015, arXiv:1505.00387).
 
@@ -27,7 +20,7 @@ def _highway(x: np.ndarray, W: np.ndarray, b: np.ndarray, W_gate: np.ndarray, b_
 
 
 def _mixed(x: np.ndarray, z: np.ndarray, zg: np.ndarray) -> np.ndarray:
-    return _sigma(zg) * np.maximum(z, 0) + (1 - _sigma(zg)) * x
+    return expit(zg) * np.maximum(z, 0) + (1 - expit(zg)) * x
 
 
 _G, _RELU = "g * relu(W x + b) + (1 - g) * x", "np.maximum(W @ x + b, 0)"
@@ -44,7 +37,7 @@ check_highway = exercise(
         f"Where the gate is {'shut' if c[0] < 0 else 'open'} (its bias is {c[0]:g}), the layer should return {'x itself' if c[0] < 0 else 'relu(W x + b)'}, and"),
     shapes=[(lambda *_: (), "The gate works number by number, with `*`; `@` would add up, too."),
             (lambda x, *_: (len(x), len(x)), "each number meets every other. The gate works number by number, on arrays of one shape.")],
-    of=lambda x, W, b, U, c: (x, np.maximum(W @ x + b, 0), _sigma(U @ x + c), W @ x + b, U @ x + c, W, b, U, c),
+    of=lambda x, W, b, U, c: (x, np.maximum(W @ x + b, 0), expit(U @ x + c), W @ x + b, U @ x + c, W, b, U, c),
     mistakes=[
         (lambda x, new, g, *_: g * x + (1 - g) * new, f"the gate is turned round. Open, it lets the *new* vector through: {_G}."),
         (lambda x, new, g, *_: g * new, f"what the gate holds back is lost. Carry x past it: {_G}."),
@@ -56,7 +49,7 @@ check_highway = exercise(
         (lambda x, new, g, *_: new + (1 - g) * x, f"the new part needs its gate as well: {_G}."),
         (lambda x, new, g, z, *_: g * z + (1 - g) * x, f"the relu is missing. It goes around W x + b: {_RELU}."),
         (lambda x, new, g, z, *_: g * np.tanh(z) + (1 - g) * x, f"tanh stands where this layer has a relu: {_RELU}."),
-        (lambda x, new, g, z, *_: g * _sigma(z) + (1 - g) * x, f"σ stands where this layer has a relu: {_RELU}."),
+        (lambda x, new, g, z, *_: g * expit(z) + (1 - g) * x, f"σ stands where this layer has a relu: {_RELU}."),
         (lambda x, new, g, z, zg, *_: zg * new + (1 - zg) * x, "the σ is missing. A gate is a share from 0 to 1: 1 / (1 + np.exp(-z))."),
         (lambda x, new, g, *_: np.maximum(g * new + (1 - g) * x, 0), "the relu goes around everything. It goes around W x + b only; x is carried past as it is."),
         (lambda x, new, g, z, zg, W, b, U, c: _mixed(x, z, U @ x), "the gate's bias is forgotten."),
@@ -127,7 +120,7 @@ def _mix(layers: np.ndarray, weights: np.ndarray, gamma: float) -> np.ndarray:
     Equation 1 of Peters et al. (2018), arXiv:1802.05365. ``layers`` is (L, n, d), ``weights`` (L,), ``gamma`` a number, all
     float64; the answer is (n, d). Weights may be as large as ±1000.
     """
-    return gamma * _added(_softmax(weights), layers)
+    return gamma * _added(softmax(weights), layers)
 
 
 def _added(shares: np.ndarray, layers: np.ndarray) -> np.ndarray:
@@ -149,10 +142,10 @@ check_scalar_mix = exercise(
     shapes=[(lambda *_: (), "Add up over the layers only: a vector for each word is wanted."),
             (lambda h, w, g: h.shape, "these are all layers, weighted. Add them up: .sum(0)."),
             (lambda *_: None, "a vector for each word is wanted. Add up over the first axis, the layers.")],
-    of=lambda h, w, g: (h, w, g, _softmax(w)),
+    of=lambda h, w, g: (h, w, g, softmax(w)),
     mistakes=[
         (lambda h, w, g, s: _added(s, h), "gamma is missing. It scales the whole sum."),
-        (lambda h, w, g, s: _added(_softmax(g * w), h), "gamma meets the weights before the softmax. It scales the sum: gamma * (...)."),
+        (lambda h, w, g, s: _added(softmax(g * w), h), "gamma meets the weights before the softmax. It scales the sum: gamma * (...)."),
         (lambda h, w, g, s: _added(s, h) / g, "you divide by gamma. It is a factor."),
         (lambda h, w, g, s: g * g * _added(s, h), "gamma is applied twice. Once is enough."),
         (lambda h, w, g, s: g + _added(s, h), "gamma is added. It is a factor."),
@@ -164,10 +157,10 @@ check_scalar_mix = exercise(
             (lambda h, w, s: _added(np.exp(w), h) / len(s), f"the exponentials are averaged. {_SHARES}"),
             (lambda h, w, s: h.sum(0), "the layers are added up without weights. It is the sum of s_j * layers[j]."),
             (lambda h, w, s: h.mean(0), "all layers get the same share. The s_j are the softmax of the weights."),
-            (lambda h, w, s: _added(_sigma(w), h), f"each weight goes through σ by itself, and they do not sum to one. {_SHARES}"),
-            (lambda h, w, s: _added(_softmax(-w), h), "the sign is turned. The layer with the largest weight gets the largest share."),
-            (lambda h, w, s: _added(_softmax(s), h), "the softmax runs twice. Once gives shares already."),
-            (lambda h, w, s: _added(_softmax(h.mean((1, 2))), h), "the softmax is taken of the layers. It is taken of the weights."),
+            (lambda h, w, s: _added(expit(w), h), f"each weight goes through σ by itself, and they do not sum to one. {_SHARES}"),
+            (lambda h, w, s: _added(softmax(-w), h), "the sign is turned. The layer with the largest weight gets the largest share."),
+            (lambda h, w, s: _added(softmax(s), h), "the softmax runs twice. Once gives shares already."),
+            (lambda h, w, s: _added(softmax(h.mean((1, 2))), h), "the softmax is taken of the layers. It is taken of the weights."),
             (lambda h, w, s: h[w.argmax()], "only the layer with the largest weight is left. All take part, by their shares."),
             *((lambda h, w, s, wide=wide: wide(h, s) if len(set(h.shape)) == 1 else _added(s, h), _WIDE) for wide in (  # it stops unless all sides are equal
                 lambda h, s: (s * h).sum(0), lambda h, s: (s * h).sum(-1), lambda h, s: (s[:, None] * h).sum(0), lambda h, s: h @ s, lambda h, s: s @ h)))),

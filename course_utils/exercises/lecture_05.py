@@ -38,8 +38,7 @@ def _few_steps(value: Any, *_: Any) -> str:
 
 check_slanted_triangular = exercise(
     "slanted_triangular: up to 1 at the cut, down to 1 / ratio at the end, and never below",
-    _slanted,
-    inputs=("the step", "the steps", "the cut", "the ratio"),
+    _slanted, inputs=("the step", "the steps", "the cut", "the ratio"),
     cases=[(step, steps, cut, ratio) for steps, cut, ratio in ((40, 0.1, 32.0), (40, 0.1, 8.0), (50, 0.3, 32.0)) for step in range(steps + 1)],
     edges=[((step, steps, 0.1, 32.0), _few_steps) for steps in (19, 5, 1) for step in range(steps, -1, -1)],  # floor(steps * cut) is 1 or 0
     describe=lambda t, n, cut, ratio: f"At step {t} of {n}, with cut = {cut:g} and ratio = {ratio:g},",
@@ -107,8 +106,7 @@ _STACK = "you stack the three parts. Put them side by side: torch.cat([...], dim
 _LAST = "Its last token stands at mask.sum(1) - 1."
 check_concat_pool = exercise(
     "concat_pool: the last state, the largest, the mean, and no padding in any of them",
-    _concat_pool,
-    inputs=("the states", "the mask"),
+    _concat_pool, inputs=("the states", "the mask"),
     cases=[_padded(7.0)],
     edges=[
         (_padded(7.0, lengths=(3, 1), tokens=3, units=2), "A text as long as the longest has no padding; its last token stands at mask.sum(1) - 1, too."),
@@ -186,8 +184,7 @@ def _row(mine: np.ndarray, right: np.ndarray, table: np.ndarray, old: list[str],
 _START = "A new word starts from the mean of all rows of the table: table.mean(axis=0)."
 check_transfer_rows = exercise(
     "transfer_rows: known words keep their rows, new words start from the mean",
-    _transfer_rows,
-    inputs=("the table", "the list of old words", "the list of new words"),
+    _transfer_rows, inputs=("the table", "the list of old words", "the list of new words"),
     cases=[(np.random.default_rng(0).normal(size=(8, 3)).round(2), ["the", "a", "dog", "cat", "sat", "on"], new)
            for new in (["cat", "the", "dog"], ["sat", "txt", "a", "u", "the"], ["lol"])],
     describe=lambda table, old, new: f"For the new words {new}",

@@ -42,8 +42,7 @@ def _loud(value: Any, *_: Any) -> str:
 
 check_causal_attention = exercise(
     "causal_attention: scaled, looking back only, and the gradient flows",
-    _attention,
-    inputs=("the queries", "the keys", "the values"),
+    _attention, inputs=("the queries", "the keys", "the values"),
     cases=[tuple(torch.randn(3, n, d, generator=_draw)) for n, d in ((5, 4), (6, 9), (1, 4), (3, 64))],
     edges=[((_LOUD, _LOUD, torch.eye(4)[:, :2]), _loud), ((_LOUD, -_LOUD, torch.eye(4)[:, :2]), _loud)],
     describe=lambda q, k, v: f"For queries of the shape {tuple(q.shape)}",
@@ -84,8 +83,7 @@ _SWAP = "the units are split, and words and heads still have to change places, .
 _FIRST = "the heads come first. The texts of the batch come first, then the heads."
 check_split_heads = exercise(
     "split_heads: each head has its own units, of every word in order",
-    _split_heads,
-    inputs=("x", "the number of heads"),
+    _split_heads, inputs=("x", "the number of heads"),
     cases=[(torch.arange(float(b * n * units)).view(b, n, units), heads) for b, n, units, heads in ((2, 5, 12, 3), (1, 5, 12, 4), (3, 4, 6, 1), (2, 3, 6, 3), (2, 4, 8, 2))],
     refused=[((torch.zeros(1, 2, 8), 3), "8 units for 3 heads should raise a ValueError: they cannot be shared out. Look at the remainder, units % heads.")],
     describe=lambda x, heads: f"With {heads} heads for the shape {tuple(x.shape)}",
@@ -121,8 +119,7 @@ def _flat(rows: Any, *_: Any) -> list[list[int]]:
 
 check_pair_inputs = exercise(
     "pair_inputs: both orders, with start, delimiter and extract in their places",
-    _pairs,
-    inputs=("the first list", "the second list", "start", "delimiter", "extract"),
+    _pairs, inputs=("the first list", "the second list", "start", "delimiter", "extract"),
     cases=[([5, 6, 7], [8, 9], 100, 101, 102), ([4], [4, 3, 2, 1], 100, 101, 102), ([11, 12], [13, 14], 40_480, 40_478, 40_479)],
     describe=lambda first, second, *special: f"For the texts {first} and {second}, and {', '.join(map(str, special))} for start, delimiter and extract,",
     only_read="which it should only read: make a new list.",

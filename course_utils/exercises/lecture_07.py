@@ -69,8 +69,7 @@ _BACK = f"you fall back on pieces without ## where none with ## fits, and those 
 _WHOLE = "No piece fits at some place: then the whole word is lost, not only its rest. Forget the pieces found, and return ['[UNK]']."
 check_longest_match = exercise(
     "longest_match: from the left, always the longest piece, and [UNK] for the whole word or not at all",
-    _longest_match,
-    inputs=("the word", "the vocabulary"),
+    _longest_match, inputs=("the word", "the vocabulary"),
     cases=[("abce", {"ab", "abc", "##ce", "##bce"}), *((word, _PIECES) for word in ("a", "abcd", "undoable", "abab", "cab", "bcdd", "x", "abx", "xab", "axb", "aun"))],
     describe=lambda word, vocabulary: f"For {word!r}" + (f" and the pieces {', '.join(sorted(vocabulary))}" if vocabulary != _PIECES else ""),
     otherwise="Which piece is tried first, and from where on? Where no piece fits, the answer is ['[UNK]'], nothing else.",
@@ -122,8 +121,7 @@ _NARROW = "and what is more comes out as another piece. The multilingual BERT ha
 _TYPES = {"uint8": "a uint8 ends at 255", "int8": "an int8 ends at 127", "uint16": "a uint16 ends at 65,535", "int16": "an int16 ends at 32,767"}
 check_pad_batch = exercise(
     "pad_batch: filled up on the right to the longest row, and the mask knows text from filling",
-    _pad_batch,
-    inputs=("the rows", "the padding"),
+    _pad_batch, inputs=("the rows", "the padding"),
     cases=[([[101, 7, 102], [101, 7, 8, 9, 102]], 0), ([[5, 6], [7], [8, 9]], 1), ([[5, 6, 0, 4], [7, 0]], 0), ([[3, 1, 2]], 9), ([[30_521, 119_546, 300], [4]], 70_000)],
     describe=lambda rows, padding: f"For {rows} and padding {padding}",
     only_read="which it should only read: whoever called it still needs that. Work on a copy, as in list(row).",
@@ -175,8 +173,7 @@ _LISTS = "Return two lists of whole numbers: the ids, and the token types"
 _LONGER = "Take from the one that is longer at that moment."
 check_pair_input = exercise(
     "pair_input: [CLS] first [SEP] second [SEP], the types to match, and the longer text gives way",
-    _pair_input,
-    inputs=("the first text", "the second text", "the limit"),
+    _pair_input, inputs=("the first text", "the second text", "the limit"),
     cases=[([11, 12], [21, 22, 23], 20), ([11], [21], 5), ([11, 12, 13, 14, 15, 16], [21, 22, 23, 24], 9), ([11, 12, 13, 14], [21, 22], 8),
            ([11, 12], [21, 22, 23, 24, 25], 8), ([11, 12, 13], [21, 22, 23], 8), ([11], [21], 4), ([30_521, 119_546], [300, 70_000], 9)],
     describe=lambda first, second, limit: f"For {first}, {second} and limit {limit}",

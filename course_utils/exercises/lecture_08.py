@@ -57,8 +57,7 @@ _FATES = "Of the chosen, fate < 0.8 becomes mask_id, 0.8 <= fate < 0.9 becomes a
 _FORGET = "you forget what is chosen: 80 % of all pieces are masked."
 check_hide = exercise(
     "hide: chosen are 15 %, none of them special; of these 80 % masked, 10 % random, 10 % as they are",
-    _hide,
-    inputs=("ids", "special", "draw", "fate", "anything", "mask_id"),
+    _hide, inputs=("ids", "special", "draw", "fate", "anything", "mask_id"),
     cases=[_drawn(4, 2, 3, (8, 40)), _drawn(103, 101, 102, (5, 60)), _drawn(103, 101, 102, (5, 60), least=0.15)],  # the last: none is chosen
     describe=lambda ids, *_: f"For ids of the shape {tuple(ids.shape)}",
     only_read="a tensor that it is given, and the ids are still needed: they are what is to be guessed. Work on ids.clone(), or with torch.where, which makes a new tensor.",
@@ -102,8 +101,8 @@ check_hide = exercise(
             ((lambda ids, special, draw, fate, *_: (draw < 0.15) & ~special & (fate < 0.8), lambda ids, special, draw, fate, *_: (draw < 0.15) & ~special & (fate < 0.9),
               lambda ids, special, draw, fate, *_: (draw < 0.15) & ~special & (fate >= 0.8) & (fate < 0.9)),
              "you leave out what is read as it is. Chosen is what has to be guessed, and that is all of the 15 %."),
-            (lambda ids, special, draw, *_: (draw > 0.15) & ~special, "that is the other 85 %. Chosen is where draw is *below* 0.15."),
-            (lambda ids, special, draw, *_: (draw >= 0.15) & ~special, "that is the other 85 %. Chosen is where draw is *below* 0.15."),
+            ((lambda ids, special, draw, *_: (draw > 0.15) & ~special, lambda ids, special, draw, *_: (draw >= 0.15) & ~special),
+             "that is the other 85 %. Chosen is where draw is *below* 0.15."),
             (lambda ids, special, draw, *_: draw > 0.85, "that is another 15 %, and special ones are among them. Chosen is where draw is below 0.15."),
             (lambda ids, special, draw, *_: (draw > 0.85) & ~special, "that is another 15 %. Chosen is where draw is below 0.15."),
             (lambda ids, special, draw, fate, *_: (fate < 0.15) & ~special, "you ask `fate`. It is `draw` that chooses; fate says what becomes of it."),
@@ -156,8 +155,7 @@ def _nothing_and_nan(masked_loss: Callable[..., Any]) -> None:
 _chance, _LOUD = torch.Generator().manual_seed(8), torch.tensor([[[300.0, 0.0, 0.0], [300.0, 0.0, 0.0]]])
 check_masked_loss = exercise(
     "masked_loss: the mean over the hidden places and no other, and 0 where nothing is hidden",
-    _masked_loss,
-    inputs=("the logits", "the ids", "chosen"),
+    _masked_loss, inputs=("the logits", "the ids", "chosen"),
     cases=[_guessed([[1, 0, 0, 0, 1], [1, 1, 0, 1, 1], [0, 0, 1, 0, 0]]), _guessed([[0, 1, 1, 1], [0, 0, 0, 0], [0, 0, 1, 0]])],
     edges=[((_LOUD, torch.tensor([[1, 0]]), torch.ones(1, 2) > 0),
             "Logits of 300 and 0, the right piece once the one and once the other, make a loss of 150: exp(300) is too much, and exp(-300) too little. "

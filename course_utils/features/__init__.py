@@ -1,5 +1,3 @@
 """A frozen encoder as a feature extractor: encode once, keep the vectors, train heads on them."""
 
 from course_utils.features.encoder import POOLINGS, Encoder, encode, has_bf16, load_encoder, standardise
-
-__all__ = ["POOLINGS", "Encoder", "encode", "has_bf16", "load_encoder", "standardise"]

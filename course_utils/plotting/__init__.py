@@ -15,11 +15,3 @@ from course_utils.plotting.messages import (
     class_balance, confusion, length_histogram, padding_picture, precision_recall, threshold_figure, verdicts,
 )  # fmt: skip
 from course_utils.plotting.style import COLOURS, LOOKS, OTHERS, STANDIN, look, png, show
-
-__all__ = [
-    "COLOURS", "LOOKS", "OTHERS", "PIECES", "STANDIN", "bars", "bilm_diagram", "class_balance", "confusion",
-    "course_map", "freeze_diagram", "heatmap", "input_transformations", "intervals", "label_points", "learning_curves",
-    "length_histogram", "lines", "look", "padding_picture", "piece_kind", "pieces_picture", "png", "precision_recall",
-    "scoreboard", "show", "taxonomy", "threshold_figure", "ulmfit_diagram", "verdicts", "window_picture",
-    "word_map",
-]  # fmt: skip

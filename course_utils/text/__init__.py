@@ -5,9 +5,3 @@ from course_utils.text.labels import Span, spans
 from course_utils.text.pieces import basic_tokens, learn_pieces, tokenize, word_pieces
 from course_utils.text.word_vectors import WordVectors, score_analogies, score_senses, score_similarities
 from course_utils.text.words import EncodedText, Vocabulary, split_sentences, split_tokens, split_words
-
-__all__ = [
-    "EncodedText", "Span", "Vocabulary", "WordVectors", "basic_tokens", "learn_pieces", "length_bucketed",
-    "pad_rows", "score_analogies", "score_senses", "score_similarities", "spans", "split_sentences",
-    "split_tokens", "split_words", "tokenize", "word_pieces",
-]  # fmt: skip

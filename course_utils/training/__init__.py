@@ -5,9 +5,3 @@ from course_utils.training.loop import (
     History, Task, adamw, epoch_steps, evaluate, fit, predict, take_step, total_weight, train_epoch, weighted_loss,
 )  # fmt: skip
 from course_utils.training.schedules import constant, layer_rates, linear_fall, slanted_triangular, warm_up
-
-__all__ = [
-    "IGNORED", "Examples", "History", "Task", "adamw", "balanced_weights", "constant", "epoch_batches", "epoch_steps",
-    "evaluate", "fit", "layer_rates", "linear_fall", "predict", "slanted_triangular", "take_step", "total_weight",
-    "train_epoch", "warm_up", "weighted_loss",
-]  # fmt: skip

@@ -12,10 +12,3 @@ from course_utils.widgets.explorers import (
 from course_utils.widgets.messages import (
     EXAMPLES, message_box, message_panel, threshold_explorer, threshold_text,
 )  # fmt: skip
-
-__all__ = [
-    "EXAMPLES", "PAUSE", "analogy_explorer", "ask_panel", "attention_explorer", "blank_explorer",
-    "blanks_markup", "describe", "first_contact", "live_curve", "message_box", "message_panel",
-    "neighbours_explorer", "note", "pieces_explorer", "pieces_markup", "show_widget", "threshold_explorer",
-    "threshold_text", "training_explorer", "trouble",
-]  # fmt: skip

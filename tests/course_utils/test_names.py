@@ -105,17 +105,6 @@ def test_messages_are_parted_by_lines_of_white_space(blank, end, messages):
     ]
 
 
-def test_a_training_message_that_is_asked_for_again_is_left_out(messages):
-    messages("".join(f"word{i % 50}\tO\n\n" for i in range(100)))
-    frame = load_entities()
-    check_tags(frame)
-    asked = frame["split"] != "train"
-    assert asked.sum() == 40 and len(frame) < 100
-    assert set(frame["tokens"].map(tuple)) == {
-        (f"word{i}",) for i in range(50)
-    }  # dropped, but never both copies
-
-
 def test_the_real_names(mirror):
     if not (mirror / "wnut17").is_dir():
         pytest.skip("needs wnut17 in COURSE_MIRROR")

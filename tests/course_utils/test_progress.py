@@ -170,8 +170,9 @@ def test_a_folder_that_cannot_be_written_is_told_and_the_check_passes(place, dis
     assert "could not be kept" not in displayed[1] and place.exists()
 
 
-def test_off_keeps_it_in_memory(monkeypatch, tmp_path, displayed):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
+@pytest.mark.parametrize("off", ["off", "OFF", "Off"])
+def test_off_keeps_it_in_memory(monkeypatch, tmp_path, displayed, off):
+    monkeypatch.setenv("COURSE_PROGRESS", off)
     check_first_contact(share)
     progress.my_progress("00")
     assert displayed == ["Lecture 00: exercises ● 1 of 1, quiz ○○○○ 0 of 4\n  ✓ first_contact"]
