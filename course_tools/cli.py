@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 
 from course_utils import assets
 from course_utils import doctor as machine
-from course_utils.session import cache_folder, current_profile
+from course_utils.session import cache_folder, current_profile, fix_paths
 
 # Commands import what they need: `doctor` and `assets` work wherever lectures do, without the packages of the others.
 if TYPE_CHECKING:
@@ -91,14 +91,14 @@ def run(
 
 def _store(run: LectureRun) -> list[str]:
     """Write an executed lecture back; return why it was not."""
-    from course_tools import notebooks, stored
+    from course_tools import notebooks
 
     wrong = [] if run.outcome.passed else [f"it {run.outcome.status}"]
     if run.edited():
         wrong.append("it was edited while it ran: run it again")
     if reasons := wrong or notebooks.refusals(run.notebook):
         return [f"{run.path.name}: not stored, {reason}" for reason in reasons]
-    notebooks.write(stored.settle(run.notebook, notebooks.read(run.path)), run.path)
+    notebooks.write(notebooks.settle(run.notebook, notebooks.read(run.path)), run.path)
     return []
 
 
@@ -324,6 +324,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file's encoding may lack ✓
             stream.reconfigure(errors="replace")
+    fix_paths()
     try:
         app()
     except (CourseError, assets.AssetError) as error:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
 import re
 import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import nbformat
@@ -22,6 +23,7 @@ from nbformat import NotebookNode
 
 from course_tools import CourseError
 from course_utils.files import replace_file
+from course_utils.session import data_folder
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -36,6 +38,7 @@ LANGUAGE = {
 }
 # Where this machine keeps its packages is nobody's business: /home/me/lib/site-packages/torch/nn.py is torch/nn.py.
 INSTALLED = re.compile(r"[~/\\][^\s:'\"]*[/\\](?:(?:site|dist)-packages|python3\.\d+)[/\\]")
+UNCOMPARED = "nbval-ignore-output"
 LECTURE = re.compile(r"\d\d_\w+\.ipynb")
 # What a lecture may say about itself; everything else is an editor's note to itself, or who wrote it in which file.
 NOTEBOOK_KEYS, COLAB_KEYS = ("accelerator", "colab", "course"), ("gpuType", "toc_visible")
@@ -138,7 +141,7 @@ def read(path: Path) -> NotebookNode:
         raise LectureError(f"{path} is not a notebook that can be read: {error}") from error
     for number, cell in enumerate(notebook.cells):
         if "id" not in cell:
-            cell["id"] = hashlib.sha256(f"{number}\n{cell.source}".encode()).hexdigest()[:8]
+            cell["id"] = digest(f"{number}\n{cell.source}".encode())[:8]
     notebook.nbformat_minor = 5
     return notebook
 
@@ -182,6 +185,47 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
                 if output.output_type == "execute_result":
                     output.execution_count = count
     return notebook
+
+
+def settle(run: NotebookNode, before: NotebookNode) -> NotebookNode:
+    """The stored form of an executed lecture, in which an output that is merely random is as it was.
+
+    What nbval does not compare (times, trained figures) differs from run to run. It changes only where something that made it
+    has: the code of its cell or above, the package, its data. A digest of these and of the output stands in the cell's
+    metadata, so an output that came by another way (JupyterLab, another profile) is never kept.
+
+    Args:
+        run: the lecture as it was run.
+        before: the same lecture with the outputs that are stored so far.
+    """
+    notebook, earlier, code = normalise(run), {cell.id: cell for cell in before.cells}, _package()
+    for cell in [cell for cell in notebook.cells if cell.cell_type == "code"]:
+        code += cell.source
+        if UNCOMPARED not in cell.metadata.get("tags", []):
+            continue
+        stored, course = normalise_outputs(earlier[cell.id].outputs), cell.metadata.setdefault("course", {})
+        if course.get("made_by") == _made_by(code, stored):
+            cell.outputs = stored
+        course["made_by"] = _made_by(code, cell.outputs)
+    return notebook
+
+
+def _made_by(code: str, outputs: list[NotebookNode]) -> str:
+    return digest((code + json.dumps(outputs, sort_keys=True)).encode())[:16]
+
+
+@cache
+def _package() -> str:
+    """The digest of all that an output may depend on outside its lecture; exercises are not among it."""
+    package = Path(__file__).parents[1] / "course_utils"
+    files = sorted([*package.rglob("*.py"), *package.glob("*.mplstyle"), *data_folder().rglob("*")])
+    of_outputs = [path for path in files if path.is_file() and "exercises" not in path.parts]
+    return digest(b"".join(path.read_bytes() for path in of_outputs))
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def normalise_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:

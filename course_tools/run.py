@@ -31,13 +31,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat.v4 import new_notebook
 
 from course_tools import PATIENCE, drift, notebooks
+from course_utils.session import QUIET, omp_threads
 
-QUIET = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
 ASK_AGAIN = 1.0  # seconds between two looks for a message
 SAMPLING = 0.2  # seconds between two looks at the memory
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -72,12 +67,6 @@ class ThisPython(KernelSpecManager):
         return KernelSpec(resource_dir=own.RESOURCES, **own.get_kernel_dict())
 
 
-def threads_wanted(default: int) -> int:
-    """The threads that ``OMP_NUM_THREADS`` asks for: its first number, as clusters set "4,2", else the default."""
-    number = re.match(r"\s*([1-9]\d*)", os.environ.get("OMP_NUM_THREADS", ""))
-    return int(number[1]) if number else default
-
-
 def kernel_environment(profile: str, lecture: str, threads: int, **more: str) -> dict[str, str]:
     """The environment of a lecture's kernel: the same for storing outputs and for checking them."""
     # A test runner's choice of back end would leave a lecture without figures; what somebody runs at each start is theirs.
@@ -88,7 +77,7 @@ def kernel_environment(profile: str, lecture: str, threads: int, **more: str) ->
         "COURSE_LECTURE": lecture,
         "COURSE_PROGRESS": "off",  # a re-execution is nobody's homework
         "IPYTHONDIR": _bare_ipython().name,
-        "OMP_NUM_THREADS": str(threads_wanted(threads)),
+        "OMP_NUM_THREADS": str(omp_threads() or threads),
         "OMP_WAIT_POLICY": "passive",
         "TOKENIZERS_PARALLELISM": "false",
     }
@@ -98,7 +87,7 @@ def kernel_environment(profile: str, lecture: str, threads: int, **more: str) ->
 @functools.cache
 def _bare_ipython() -> tempfile.TemporaryDirectory[str]:
     """A folder without the configuration of whoever runs this, which could change what cells show; gone when we are."""
-    return tempfile.TemporaryDirectory(prefix="course-ipython-")
+    return tempfile.TemporaryDirectory(prefix="course-ipython-", ignore_cleanup_errors=True)
 
 
 def asked_again(get_msg: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -323,7 +312,7 @@ def run_all(
         "seconds": round(time.time() - began, 2),
         "python": sys.version.split()[0],
         "jobs": jobs,
-        "threads": threads_wanted(threads),
+        "threads": omp_threads() or threads,
         "interrupted": interrupted,
         "lectures": [asdict(run.outcome) for run in runs],
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import re
 import tomllib
@@ -42,8 +41,8 @@ def hand_out(paths: Iterable[Path], out: Path, version: Callable[[NotebookNode],
         except notebooks.LectureError as error:
             left.append(f"{path.name}: {error}")
             continue
-        digest, there = _digest(text.encode()), _digest(target.read_bytes()) if target.exists() else None
-        if there not in (None, digest, written.get(path.name)):
+        digest = notebooks.digest(text.encode())
+        if target.exists() and notebooks.digest(target.read_bytes()) not in (digest, written.get(path.name)):
             left.append(
                 f"{target} stays as it is: it was changed since it was written. Move it to get a new one."
             )
@@ -52,10 +51,6 @@ def hand_out(paths: Iterable[Path], out: Path, version: Callable[[NotebookNode],
         written[path.name] = digest
         notebooks.write_text(json.dumps(written, indent=1) + "\n", record)
     return left
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _tagged(cell: NotebookNode, tag: str) -> bool:

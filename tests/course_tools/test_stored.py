@@ -5,21 +5,21 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_tools import notebooks, stored
+from course_tools import notebooks
 
 SOURCES = {"first": "a = 1", "random": "a + noise()", "compared": "a", "later": "train(a)"}
 
 
 @pytest.fixture(autouse=True)
 def package(monkeypatch):
-    monkeypatch.setattr(stored, "_package", lambda: "the package")
+    monkeypatch.setattr(notebooks, "_package", lambda: "the package")
 
 
 def ran(luck: str, **changed: str):
     """A lecture after a run: each cell shows its source and the luck of the run."""
     cells = [new_markdown_cell("# A lecture", id="title")]
     for count, (name, source) in enumerate((SOURCES | changed).items(), start=1):
-        tags = [stored.UNCOMPARED] if name in ("random", "later") else []
+        tags = [notebooks.UNCOMPARED] if name in ("random", "later") else []
         result = new_output("execute_result", data={"text/plain": f"{source}: {luck}"}, execution_count=count)
         cells.append(
             new_code_cell(source, id=name, execution_count=count, outputs=[result], metadata={"tags": tags})
@@ -29,7 +29,7 @@ def ran(luck: str, **changed: str):
 
 def once(notebook=None):
     """A lecture that was stored by a run with the luck "old"."""
-    return stored.settle(notebook or ran("old"), notebook or ran("old"))
+    return notebooks.settle(notebook or ran("old"), notebook or ran("old"))
 
 
 def again(before, **changed: str):
@@ -38,7 +38,7 @@ def again(before, **changed: str):
     for cell, old in zip(after.cells, before.cells, strict=True):
         cell.metadata = old.metadata
         old.source = cell.source  # what the author has edited before the run
-    return stored.settle(after, before)
+    return notebooks.settle(after, before)
 
 
 def luck(notebook):
@@ -54,7 +54,7 @@ def test_without_a_change_what_is_not_compared_stays_and_the_rest_is_new():
 
 def test_the_same_run_twice_gives_the_same_bytes():
     first = once()
-    assert notebooks.to_text(stored.settle(ran("old"), first)) == notebooks.to_text(first)
+    assert notebooks.to_text(notebooks.settle(ran("old"), first)) == notebooks.to_text(first)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_text_that_was_edited_changes_no_output():
 
 def test_a_changed_package_makes_all_new(monkeypatch):
     before = once()
-    monkeypatch.setattr(stored, "_package", lambda: "another package")
+    monkeypatch.setattr(notebooks, "_package", lambda: "another package")
     assert set(luck(again(before)).values()) == {"new"}
 
 
@@ -108,12 +108,12 @@ def test_the_package_is_its_code_its_styles_and_its_data_and_no_exercise(monkeyp
     monkeypatch.undo()
     package = tmp_path / "course_utils"
     (package / "exercises").mkdir(parents=True)
-    monkeypatch.setattr(stored, "__file__", str(tmp_path / "course_tools" / "stored.py"))
-    monkeypatch.setattr(stored, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.setattr(notebooks, "__file__", str(tmp_path / "course_tools" / "notebooks.py"))
+    monkeypatch.setattr(notebooks, "data_folder", lambda: tmp_path / "data")
     (tmp_path / "data" / "deep").mkdir(parents=True)
-    digests = [stored._package.__wrapped__()]
+    digests = [notebooks._package.__wrapped__()]
     for file in ("course_utils/charts.py", "course_utils/course.mplstyle", "data/deep/words.csv"):
         Path(tmp_path, file).write_text("new")
-        digests.append(stored._package.__wrapped__())
+        digests.append(notebooks._package.__wrapped__())
     (package / "exercises" / "lecture_01.py").write_text("new")
-    assert len({*digests}) == 4 and stored._package.__wrapped__() == digests[-1]
+    assert len({*digests}) == 4 and notebooks._package.__wrapped__() == digests[-1]
