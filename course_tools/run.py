@@ -164,6 +164,8 @@ class LectureRun:
             self.notebook,
             km=manager,
             timeout=PATIENCE if self.profile == "ci" else None,
+            startup_timeout=PATIENCE,
+            iopub_timeout=PATIENCE,  # what comes later than this after a cell's end is lost without a word
             record_timing=False,
             store_widget_state=True,
             on_cell_executed=cell_done,

@@ -315,6 +315,13 @@ def test_an_interrupted_run_reports_what_had_passed_and_leaves_no_kernel(course,
     assert "Interrupted: 1 of 3 lectures had passed" in (course.root / "build" / "report.html").read_text()
 
 
+def test_a_result_that_comes_long_after_its_cell_is_not_lost(course):
+    late = "import time\nget_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(7))\n1 + 1"
+    lecture = run.LectureRun(course.write("01_late", late), course.root, "ci", 1)
+    assert lecture.run().passed
+    assert [output.data for output in lecture.notebook.cells[1].outputs] == [{"text/plain": "2"}]
+
+
 def test_a_kernel_that_is_only_starting_is_ended_too(course, monkeypatch):
     lecture = run.LectureRun(
         course.write("01_long", f"import time; time.sleep({PATIENCE})"), course.root, "ci", 1

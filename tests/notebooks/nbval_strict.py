@@ -123,9 +123,9 @@ def _execute(kernel: Any, source: str, allow_stdin: bool | None = None) -> str:
 
 def _get_message(kernel: Any, stream: str, timeout: float | None = None) -> dict[str, Any]:
     front = kernel.__dict__.setdefault("front", Front())
-    # nbval asks again by itself where it waits for a second; its own five are too few on a busy machine.
-    if timeout is not None and timeout > 1:
-        timeout = max(timeout, PATIENCE)
+    # Its own five or ten seconds are too few on a busy machine; where it waits for one, it asks again by itself.
+    if timeout is not None:
+        timeout = max(timeout, PATIENCE) if timeout > 1 else 10 * timeout
     while True:
         message = _nbval_get_message(kernel, stream, timeout=timeout)
         if stream != "iopub" or not front.takes(message):

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import nbformat
+import nbval_strict
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval_strict import Tolerant
@@ -175,6 +177,18 @@ def test_verdict(case, verdicts):
         assert case.fails in verdicts[case.name]
     else:
         assert not verdicts[case.name]
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"), [(5, PATIENCE), (10, PATIENCE), (2 * PATIENCE, 2 * PATIENCE), (1, 10), (None, None)]
+)
+def test_nbval_waits_ten_times_as_long_as_it_would(monkeypatch, asked, waited):
+    waits = []
+    monkeypatch.setattr(
+        nbval_strict, "_nbval_get_message", lambda kernel, stream, timeout: waits.append(timeout)
+    )
+    nbval_strict._get_message(SimpleNamespace(), "shell", asked)
+    assert waits == [waited]
 
 
 def test_what_is_no_lecture_is_not_collected_and_named_once(tmp_path):
