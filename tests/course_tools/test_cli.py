@@ -316,7 +316,8 @@ def test_an_interrupted_run_reports_what_had_passed_and_leaves_no_kernel(course,
 
 
 def test_a_result_that_comes_long_after_its_cell_is_not_lost(course):
-    late = "import time\nget_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(7))\n1 + 1"
+    late = "import sys, time\nsys.stdout.flush_timeout = sys.stderr.flush_timeout = 0.01\n"
+    late += "get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(7))\n1 + 1"
     lecture = run.LectureRun(course.write("01_late", late), course.root, "ci", 1)
     assert lecture.run().passed
     assert [output.data for output in lecture.notebook.cells[1].outputs] == [{"text/plain": "2"}]
