@@ -70,7 +70,7 @@ class ThisPython(KernelSpecManager):
 def kernel_environment(profile: str, lecture: str, threads: int, **more: str) -> dict[str, str]:
     """The environment of a lecture's kernel: the same for storing outputs and for checking them."""
     # A test runner's choice of back end would leave a lecture without figures; what somebody runs at each start is theirs.
-    left_out = ("MPLBACKEND", "OMP_NUM_THREADS", "PYTHONSTARTUP")
+    left_out = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONWARNINGS")
     inherited = {name: value for name, value in os.environ.items() if name not in left_out}
     fixed = {
         "COURSE_PROFILE": profile,

@@ -270,9 +270,11 @@ def test_nobodys_own_settings_change_a_run(course, monkeypatch):
     (course.root / "start.py").write_text("theirs = 1")
     monkeypatch.setenv("IPYTHONDIR", str(profile.parent))
     monkeypatch.setenv("PYTHONSTARTUP", str(course.root / "start.py"))
+    monkeypatch.setenv("PYTHONWARNINGS", "always:old")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    path = course.write("01_good", "1\n'mine' in globals() or 'theirs' in globals()")
+    quiet = "import warnings; warnings.warn('old', DeprecationWarning, source=None, stacklevel=9)"
+    path = course.write("01_good", "1\n'mine' in globals() or 'theirs' in globals()", quiet)
     copies = [path.with_name(f"{name}.ipynb") for name in ("01_good-Copy1", "01_good (1)", "Untitled")]
     for copied in copies:
         shutil.copy(path, copied)

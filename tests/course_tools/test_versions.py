@@ -133,6 +133,19 @@ def test_one_that_cannot_be_handed_out_does_not_keep_the_others(handed):
     assert line.startswith("01_one.ipynb: ") and list(texts) == ["02_two.ipynb"]
 
 
+def test_it_is_not_handed_out_who_opened_a_lecture_on_colab(lecture):
+    lecture.metadata.colab = {
+        "provenance": [{"file_id": "ada-file"}],
+        "authorship_tag": "ada-tag",
+        "name": "ada-copy.ipynb",
+    }
+    lecture.cells[1].metadata.update(
+        id="ab12", outputId="ada-output", executionInfo={"user": {"displayName": "ada-name"}}
+    )
+    for version in (versions.student, versions.solutions, notebooks.normalise):
+        assert "ada-" not in notebooks.to_text(version(lecture))
+
+
 def test_what_cannot_be_handed_out_is_refused(lecture):
     tagged(lecture, "exercise")[0].source = "def done():\n    return 1"
     with pytest.raises(notebooks.LectureError, match="no stub"):
