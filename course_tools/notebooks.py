@@ -137,12 +137,13 @@ def read(path: Path) -> NotebookNode:
     """
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        for number, cell in enumerate(notebook.cells):
+            if "id" not in cell:
+                cell["id"] = digest(f"{number}\n{cell.source}".encode())[:8]
+        notebook.nbformat_minor = 5
+        nbformat.validate(notebook)
     except Exception as error:
-        raise LectureError(f"{path} is not a notebook that can be read: {error}") from error
-    for number, cell in enumerate(notebook.cells):
-        if "id" not in cell:
-            cell["id"] = digest(f"{number}\n{cell.source}".encode())[:8]
-    notebook.nbformat_minor = 5
+        raise LectureError(f"{path} is not a notebook that can be read: {shorten(str(error))}") from error
     return notebook
 
 

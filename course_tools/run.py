@@ -131,12 +131,11 @@ class LectureRun:
         self.path, self.out, self.profile, self.threads = path, out, profile, threads
         self.outcome, self.notebook = Outcome(path.stem), new_notebook()
         self.scores: list[dict[str, Any]] = []
-        self.stopped = False
-        self.before = path.read_bytes()
+        self.stopped, self.before = False, b""
         try:
-            self.notebook = notebooks.read(path)
-        except notebooks.LectureError as error:
-            self._failed_at(0, "LectureError", str(error))
+            self.before, self.notebook = path.read_bytes(), notebooks.read(path)
+        except (notebooks.LectureError, OSError) as error:
+            self._failed_at(0, type(error).__name__, str(error))
         self.code_cells = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
         self.outcome.cells = sum(bool(cell.source.strip()) for cell in self.code_cells)
         self.manager: AsyncKernelManager | None = None
@@ -219,7 +218,10 @@ class LectureRun:
 
     def edited(self) -> bool:
         """Whether the lecture's file is no longer the one that was run."""
-        return not self.path.exists() or self.path.read_bytes() != self.before
+        try:
+            return self.path.read_bytes() != self.before
+        except OSError:
+            return True
 
     def _processes(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):

@@ -259,6 +259,19 @@ def test_one_that_cannot_be_read_does_not_keep_the_others_from_running(course, m
     assert "3 of 4 lectures failed" in (course.root / "build" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", "NaN", '{"cells": 1}', b"\xff\xfe", None,
+             '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{}]}',
+             '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "metadata": {}}]}',
+             '{"nbformat": 9, "nbformat_minor": 0, "metadata": {}, "cells": []}'],
+)  # fmt: skip
+def test_whatever_a_file_holds_it_is_named_and_nothing_is_raised(tmp_path, text):
+    path = tmp_path / "01_odd.ipynb"
+    path.mkdir() if text is None else path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    lecture = run.LectureRun(path, tmp_path / "out", "ci", 1)
+    assert lecture.run().status == "failed" and "01_odd.ipynb" in lecture.outcome.error["message"]
+
+
 def test_nobodys_own_settings_change_a_run(course, monkeypatch):
     """IPython's configuration, its start-up files, Python's; a file in another encoding; colours for a terminal; copies."""
     profile = course.root / "ipython" / "profile_default"
