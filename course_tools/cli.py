@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from course_tools import MISSING, CourseError
 
-from course_tools import CourseError
+try:
+    import typer
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+    from rich.table import Column, Table
+except ModuleNotFoundError as error:
+    sys.exit(f"course: {MISSING.format(error.name)}")
+
 from course_utils import assets
 from course_utils import doctor as machine
 from course_utils.session import cache_folder, current_profile, fix_paths
@@ -39,6 +44,13 @@ def _say(line: str) -> None:
     console.print(line, markup=False, soft_wrap=True)
 
 
+def _profile(name: str | None = None) -> str:
+    try:
+        return current_profile(name)
+    except ValueError as error:
+        raise CourseError(str(error)) from error
+
+
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
@@ -57,20 +69,16 @@ def run(
     from course_tools import notebooks, report
     from course_tools.run import run_all
 
-    try:
-        profile = current_profile(
-            profile or ("ci" if update and "COURSE_PROFILE" not in os.environ else None)
-        )
-    except ValueError as error:
-        raise CourseError(str(error)) from error
+    profile = _profile(profile or ("ci" if update and not os.environ.get("COURSE_PROFILE") else None))
     if update and profile != "ci":
         raise CourseError(f"--update stores outputs of profile ci, and this is {profile}: add --profile ci.")
     paths, out = notebooks.find(names), out.resolve()
+    notebooks.refuse_foreign(out, "*")
     jobs = min(jobs or (1 if profile == "gpu" else cpu_count()), len(paths))
     # Stored outputs come from one thread, as in the tests: sums in another order give other last digits.
     threads = 1 if update else max(1, cpu_count() // jobs)
     with _Display() as display:
-        runs, drift = run_all(paths, out, profile, jobs, threads, display.changed)
+        runs, summary = run_all(paths, out, profile, jobs, threads, display.changed)
     outcomes = [run.outcome for run in runs]
     page = report.write_report(out)
     refused = [line for run in runs for line in _store(run)] if update else []
@@ -79,8 +87,11 @@ def run(
         if fault := outcome.error:
             where = f"{outcome.lecture}, cell {fault['cell']}"
             _say(f"{where}: {fault['name']}: {notebooks.shorten(fault['message'])}")
-    for line in [*refused, *report.moved(drift, MOST_MOVED), f"Report: {page}"]:
+    for line in [*refused, *report.moved(summary["drift"], MOST_MOVED), f"Report: {page}"]:
         _say(line)
+    if summary["interrupted"]:
+        _say("Interrupted: the report has what had passed by then.")
+        raise typer.Exit(128 + summary["interrupted"])
     raise typer.Exit(int(bool(refused) or not all(outcome.passed for outcome in outcomes)))
 
 
@@ -88,10 +99,12 @@ def _store(run: LectureRun) -> list[str]:
     """Write an executed lecture back; return why it was not."""
     from course_tools import notebooks
 
-    failed = [] if run.outcome.passed else [f"it {run.outcome.status}"]
-    if reasons := failed or notebooks.refusals(run.notebook):
+    wrong = [] if run.outcome.passed else [f"it {run.outcome.status}"]
+    if run.edited():
+        wrong.append("it was edited while it ran: run it again")
+    if reasons := wrong or notebooks.refusals(run.notebook):
         return [f"{run.path.name}: not stored, {reason}" for reason in reasons]
-    notebooks.write(notebooks.normalise(run.notebook), run.path)
+    notebooks.write(notebooks.settle(run.notebook, notebooks.read(run.path)), run.path)
     return []
 
 
@@ -100,7 +113,8 @@ class _Display(Progress):
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        super().__init__(*columns, console=console, disable=not console.is_terminal)
+        # The file's own word: with FORCE_COLOR=1 the console takes everything for a terminal.
+        super().__init__(*columns, console=console, disable=not sys.stdout.isatty())
         self.bars: dict[str, TaskID] = {}
 
     def changed(self, outcome: Outcome) -> None:
@@ -191,11 +205,11 @@ def _write_versions(names: list[str] | None, out: Path, kind: str) -> None:
     paths, out = notebooks.find(names), out.resolve()
     if out == notebooks.notebooks_folder():
         raise CourseError(f"{out} holds the lectures themselves; choose another folder for --out.")
-    notebooks.refuse_foreign(out, "*.ipynb", ".ipynb_checkpoints")
-    for path in paths:
-        with notebooks.named(path):
-            notebooks.write(getattr(versions, kind)(notebooks.read(path)), out / path.name)
-    _say(f"{_count(len(paths), 'notebook')} in {out}")
+    notebooks.refuse_foreign(out, "*.ipynb", ".ipynb_checkpoints", versions.RECORD)
+    left = versions.hand_out(paths, out, getattr(versions, kind))
+    _say(f"{_count(len(paths) - len(left), 'notebook')} in {out}")
+    if left:
+        raise CourseError("\n".join(left))
 
 
 @app.command()
@@ -306,6 +320,7 @@ def sync_command(
 @app.command()
 def doctor() -> None:
     """Check this machine, and say what to do about each problem."""
+    _profile()
     well = machine.machine_check()
     _say(f"Python {sys.executable}\nCache  {cache_folder()}")
     raise typer.Exit(0 if well else 1)
@@ -313,14 +328,20 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point: errors that a user can mend are said in a sentence, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's encoding may lack ✓
+            stream.reconfigure(errors="replace")
+    fix_paths()
     try:
         app()
     except (CourseError, assets.AssetError) as error:
         sentence = str(error)
+    except OSError as error:  # a full disk, a folder that is read-only
+        sentence = f"{error.filename}: {error.strerror}." if error.filename else str(error)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("course_"):
             raise
-        sentence = f'{error.name} is not installed: pip install -e ".[lab,site]" in a checkout of the course.'
+        sentence = MISSING.format(error.name)
     print(f"course: {sentence}", file=sys.stderr)
     sys.exit(2)
 

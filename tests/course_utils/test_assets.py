@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from course_tools import PATIENCE
 from course_utils.assets import (
     Asset,
     AssetError,
@@ -128,12 +129,18 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("COURSE_PROFILE", "laptop")
-    monkeypatch.setenv("COURSE_TIMEOUT", "0.5")
+    monkeypatch.setenv("COURSE_TIMEOUT", str(PATIENCE))
     monkeypatch.setattr(sources, "show_progress", lambda: False)
     server = Server()
     yield server
     server.http.shutdown()
     server.http.server_close()
+
+
+def impatient(monkeypatch, behaviour: str) -> None:
+    """Give up soon what never answers."""
+    if behaviour == "silent":
+        monkeypatch.setenv("COURSE_TIMEOUT", "0.5")
 
 
 @pytest.fixture
@@ -168,7 +175,7 @@ def in_process(asset_arguments: str, **environment) -> subprocess.Popen:
 
 
 def output(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return out.strip()
 
@@ -303,13 +310,15 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_source_leaves_nothing_behind_and_is_named(fault, server, cached, tmp_path):
+def test_a_faulty_source_leaves_nothing_behind_and_is_named(fault, server, cached, tmp_path, monkeypatch):
     members, behaviour, reason = FAULTS[fault]
+    impatient(monkeypatch, behaviour)
     source = server.zip("/a.zip", members or {}, behaviour)
     if members is None:
         del server.pages["/a.zip"]
     with pytest.raises(AssetError) as error:
         resolve(make_asset(source))
+    monkeypatch.setenv("COURSE_TIMEOUT", str(PATIENCE))
     message = str(error.value)
     assert f"{server.url}/a.zip: " in message and reason in message
     for part in (
@@ -378,13 +387,17 @@ def test_plain_files_are_fetched_one_by_one_and_only_where_the_cache_lacks_them(
     ],
     ids=["wrong digest", "cut half way", "file cut short", "404", "time-out"],
 )
-def test_a_faulty_plain_file_leaves_nothing_behind_and_is_named(damage, behaviour, reason, server, cached):
+def test_a_faulty_plain_file_leaves_nothing_behind_and_is_named(
+    damage, behaviour, reason, server, cached, monkeypatch
+):
     """The second of two files is at fault: the first, whole one must not stay either."""
+    impatient(monkeypatch, behaviour)
     source = serve_files(server, "/main", PLAIN)
     server.pages["/main/deep/test.annotated"] = damage(PLAIN["deep/test.annotated"])
     server.faults["/main/deep/test.annotated"] = behaviour
     with pytest.raises(AssetError) as error:
         resolve(make_asset(source, files=PLAIN))
+    monkeypatch.setenv("COURSE_TIMEOUT", str(PATIENCE))
     assert f"{server.url}/main: " in str(error.value) and reason in str(error.value)
     assert "/main/deep/test.annotated" in server.requests and cached() == []
     mended = serve_files(server, "/copy", PLAIN)
@@ -477,7 +490,7 @@ def test_a_full_disk(limit, server, cached):
         [sys.executable, "-B", "-c", script, json.dumps([str(ROOT), str(Path(__file__).parent)])],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert result.returncode == 1
     assert "AssetError" in result.stderr and "File too large" in result.stderr and "B free" in result.stderr
@@ -486,7 +499,7 @@ def test_a_full_disk(limit, server, cached):
 
 def test_two_processes_fetch_once(server, cached):
     source = server.zip("/a.zip", {"toy.txt": CONTENT}, "slow")
-    processes = [in_process(repr(source), COURSE_TIMEOUT="20") for _ in range(2)]
+    processes = [in_process(repr(source), COURSE_TIMEOUT=str(PATIENCE)) for _ in range(2)]
     assert sorted(output(process) for process in processes) == ["cache", "download"]
     assert server.requests == ["/a.zip"]
     assert cached() == ["assets/toy/toy.txt"]
@@ -495,7 +508,7 @@ def test_two_processes_fetch_once(server, cached):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_process_killed_half_way_leaves_no_half_file(server, cached):
     source = server.zip("/a.zip", {"toy.txt": CONTENT}, "slow")
-    process = in_process(repr(source), COURSE_TIMEOUT="20")
+    process = in_process(repr(source), COURSE_TIMEOUT=str(PATIENCE))
     while not server.requests:
         assert process.poll() is None
         time.sleep(0.02)
@@ -518,7 +531,7 @@ def hub_environment(server: Server, tmp_path: Path) -> dict[str, str]:
         "HF_ENDPOINT": server.url,
         "HF_HOME": str(tmp_path / "hf"),
         "HF_HUB_OFFLINE": "0",
-        "COURSE_TIMEOUT": "5",
+        "COURSE_TIMEOUT": str(PATIENCE),
     }
 
 

@@ -11,6 +11,7 @@ import torch
 from matplotlib.text import Text
 from test_plotting import overlapping_texts
 
+from course_tools import PATIENCE
 from course_utils import plotting, results
 from course_utils.session import data_folder, set_style
 
@@ -195,7 +196,7 @@ def test_two_processes_lose_no_row(board):
         "    add_to_scoreboard(f'{sys.argv[1]} {i}', [0.5], trainable=1, seconds=0, real=True)"
     )
     runs = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("a", "b")]
-    assert [run.wait(60) for run in runs] == [0, 0]
+    assert [run.wait(PATIENCE) for run in runs] == [0, 0]
     assert len(results.scoreboard()) == 50
 
 

@@ -16,6 +16,7 @@ import seaborn as sns
 import torch
 from cycler import cycler
 
+from course_tools import PATIENCE
 from course_utils import expect, plotting, record, session, start
 from course_utils.expectations import ExpectationError
 
@@ -226,7 +227,7 @@ def test_start_imports_no_figures():
         "import sys; from course_utils import start; start('ci')\n"
         "print(*(name for name in ('course_utils.plotting', 'seaborn', 'matplotlib.pyplot', 'pandas') if name in sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert run.stdout.splitlines()[1:] == [""], run.stdout + run.stderr
 
 
