@@ -38,6 +38,9 @@ console = Console(highlight=False)
 MOST_MOVED = 10  # lines on the terminal; the report has them all
 Lectures = Annotated[list[str] | None, typer.Argument(help="Numbers or names, such as 10; all by default.")]
 Out = Annotated[Path, typer.Option(help="The folder to write to.")]
+Executed = Annotated[
+    Path | None, typer.Option("--from", help="Show lectures as a run has left them there: build/lectures.")
+]
 
 
 def _say(line: str) -> None:
@@ -175,28 +178,41 @@ def solutions(names: Lectures = None, out: Out = Path("build/solutions")) -> Non
 
 
 @app.command()
-def slides(names: Lectures = None, out: Out = Path("build/slides")) -> None:
+def slides(
+    names: Lectures = None,
+    out: Out = Path("build/slides"),
+    source: Executed = None,
+    short: Annotated[bool, typer.Option(help="Only figures, formulas and what to remember.")] = False,
+) -> None:
     """Write slides for each lecture, to be shown without a server or a network; press S for the notes."""
-    from course_tools import notebooks
     from course_tools.slides import write_slides
 
-    out = out.resolve()
-    decks = write_slides(notebooks.find(names), out)
+    decks = write_slides(names, out.resolve(), source=source, short=short)
     slide_count = sum(len(stack) for deck in decks for stack in deck.stacks)
-    _say(f"{slide_count} slides for {_count(len(decks), 'lecture')}: open {out / 'index.html'}")
+    _name_missing(names, source)
+    _say(f"{slide_count} slides for {_count(len(decks), 'lecture')}: open {out.resolve() / 'index.html'}")
 
 
 @app.command()
 def site(
     names: Lectures = None,
     out: Out = Path("build/site"),
+    source: Executed = None,
     without_solutions: Annotated[bool, typer.Option(help="Leave out solutions and answers.")] = False,
 ) -> None:
     """Write the lectures as pages with a search, to be read without a server, a network or a kernel."""
     from course_tools.site import build
 
-    written = build(names, out, solutions=not without_solutions)
+    written = build(names, out.resolve(), solutions=not without_solutions, source=source)
+    _name_missing(names, source)
     _say(f"{_count(len(written), 'lecture')}: open {out.resolve() / 'index.html'}")
+
+
+def _name_missing(names: list[str] | None, source: Path | None) -> None:
+    from course_tools import pages
+
+    if missing := pages.missing(names, source):
+        _say(f"Not in {source}: {', '.join(missing)}")
 
 
 def _write_versions(names: list[str] | None, out: Path, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""What a slide shows of a lecture's prose and code: first sentences, bold terms, boxes, the lines that matter."""
+"""What a slide shows of a lecture's prose and code: first sentences, bold terms, boxes, lines that matter."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ANNOUNCES = re.compile(r"[:?][*”\"]*$")
 TRAP = re.compile(r"(?<!\*)\*(Trap: (?:`[^`]*`|\$[^$]*\$|\*\*[^*]+\*\*|[^*`$])+)\*(?!\*)")
 SEE = re.compile(r"\*\*What (?:you should see|to look at)[:.]?\*\*")
 STATEMENT = re.compile(r"\n(?=[^\s)\]}])")  # where one begins; those on a line count as one
-# What draws, checks or prints stands as a figure, in the notes, or as an output; a constant says nothing by itself.
-SAID_OTHERWISE = re.compile(r"(?:\w+ = )?(?:plotting|figure|widgets)\.|(?:expect|record|print|display)\(")
+# What draws, checks or prints is a figure, a note or an output; a constant says nothing by itself.
+SHOWS = re.compile(r"(?:\w+ = )?(?:plotting|figure|widgets)\.|(?:expect|record|print|display)\(")
 CONSTANT = re.compile(r"[\w, ]+ = (?:-?[\d._]+|\"[^\"]*\"|True|False|None|[(),\s])+$")
 # Imports, and calls that answer the one at the notebook.
 MACHINERY = re.compile(r"import |from |check_|my_progress|#|\s*$")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a paragraph; none ends inside code, a formula, an emphasis, a quotation or brackets."""
+    """The sentences of a paragraph; none ends inside code, a formula, emphasis, a quotation or brackets."""
     masked = PROTECTED.sub(lambda span: span[0][0] + "x" * len(span[0][1:-3]) + span[0][1:][-3:], text)
     ends = [end for end in ENDS.finditer(masked) if not ABBREVIATED.search(masked[: end.start() + 1])]
     places = [0, *(end.end() for end in ends), len(text)]
@@ -33,22 +33,22 @@ def sentences(text: str) -> list[str]:
 
 
 def lead(text: str, *, first: bool = True, last: bool = False) -> list[str]:
-    """What a slide shows of a paragraph: two sentences if it is the first, and of any the sentences with a bold term.
+    """What a slide shows of a paragraph: two sentences if it is the first, and all that have a bold term.
 
-    Sentences in brackets are left out. A question takes its answer along. The last sentence of a cell's last paragraph
-    may announce what comes after it ("Look at the picture:").
+    Sentences in brackets are left out. A question takes its answer along. The last sentence of a cell's last
+    paragraph may announce what comes after it ("Look at the picture:").
     """
     parts = [part for part in sentences(text) if not re.fullmatch(r"\(.*\)", part, re.DOTALL)]
     count = min(2, len(parts)) if first or text.startswith("**") else 0
     while 0 < count < len(parts) and ANNOUNCES.search(parts[count - 1]):
         count += 1
-    announced = [part for part in parts[-1:] if last and ANNOUNCES.search(part)]
-    others = [part for part in parts[count:] if "**" in part or part in announced]
+    announced = last and ANNOUNCES.search(text)
+    others = [part for part in parts[count:] if "**" in part or (announced and part == parts[-1])]
     return [" ".join(parts[:count]), *others] if count else others
 
 
 def chunks(source: str) -> Iterator[tuple[str, str]]:
-    """The pieces of a Markdown cell, without what is folded, as (kind, source); boxes are cut out of their paragraph."""
+    """The pieces of a Markdown cell, as (kind, source), without folds; boxes are cut out of paragraphs."""
     lines, depth = source.split("\n"), 0
     for token in PARSER.parse(source):
         if token.level or not token.map:
@@ -63,8 +63,8 @@ def chunks(source: str) -> Iterator[tuple[str, str]]:
 
 
 def essential(source: str) -> str:
-    """Code for a slide beside a figure or a table: without what only sets a constant, draws, prints or checks."""
-    kept = [s for s in STATEMENT.split(source) if not SAID_OTHERWISE.match(s) and not CONSTANT.match(s)]
+    """Code for a slide beside a figure or table: without what only sets a constant, draws, prints, checks."""
+    kept = [s for s in STATEMENT.split(source) if not SHOWS.match(s) and not CONSTANT.match(s)]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 
 

@@ -1,17 +1,18 @@
 """Slides from the lectures, by rule: a lecture is prose, a slide is not, and nobody marks either up by hand.
 
-A heading begins a stack of slides. Of the prose a slide shows what stands out (first sentences, bold terms, formulas,
-lists, boxes), and the speaker's notes have all of it. Figures get the room. What is meant for the one who sits at the
-notebook (set-up, imports, checks, hints, solutions) is left out. A slide type that an author has set for a cell counts.
-
-What stands together is decided here, by what it is; the script in slides.html measures each slide, and makes its letters
-as large as fits.
+A heading begins a stack of slides. Of the prose a slide shows what stands out (first sentences, bold terms,
+formulas, lists, boxes), and the speaker's notes have all of it. Figures get the room. What is meant for the one who
+sits at the notebook (set-up, imports, checks, hints, solutions) is left out. A slide type that an author has set
+for a cell counts. What stands together follows from what it is; the script in slides.html measures each slide, and
+makes its letters as large as fits.
 """
 
 from __future__ import annotations
 
 import html
 import re
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ FILES = ("LICENSE", "dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plug
 PARTS = 6  # paragraphs, items, formulas and the like on a slide
 SHORT, LONG = 4, 12  # lines of code that share their slide with a figure, and with anything else
 HEADINGS, REMARKS = ("title", "section", "heading"), ("see", "trap", "quiet", "note")
+WORK = ("Exercises", "Quiz", "Further reading")
 GOALS = "**What you will be able to do**"
+LISTED = re.compile(r"(?m)^\*\*[^*\n]+:\*\* .* · .* · .*$")  # a list in one line
 CHECKED = re.compile(r"(?m)^✓ .*\n?")
 UNSHOWN = re.compile(r"(?s)<(style|script).*?</\1>| style=\"[^\"]*\"| border=\"\d\"|\x1b\[[0-9;]*m")
 TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), trim_blocks=True)
@@ -37,7 +40,7 @@ TEMPLATES.filters |= {each.__name__: each for each in (pages.markdown, pages.inl
 
 @dataclass
 class Block:
-    """Something that a slide shows: Markdown (of a list, each item), code, text, HTML or a figure, by its kind."""
+    """Something that a slide shows: Markdown (of a list, each item), code, text, HTML or a figure."""
 
     kind: str
     content: Any
@@ -46,23 +49,20 @@ class Block:
 
 
 class Deck:
-    """The slides of a lecture: stacks side by side, in each a slide and those below it, each of blocks.
+    """The slides of a lecture: stacks side by side, in each a slide and those below it, each of blocks."""
 
-    LectureError if it does not begin with a title, or asks for a quiz that is not there.
-    """
-
-    def __init__(self, notebook: NotebookNode) -> None:
-        self.number, self.title = pages.title(notebook)
+    def __init__(self, notebook: NotebookNode, *, short: bool = False) -> None:
+        (self.number, self.title), self.origin = pages.title(notebook), pages.origin(notebook)
         self.stacks: list[list[list[Block]]] = []
         self.full = False  # a cell has been shown: only a remark on it may still join the slide
-        self.has_figure = self.in_glossary = self.uncovering = False
+        self.has_figure = self.uncovering = False
         self._opening(notebook.cells[0].source)
         for cell in notebook.cells[1:]:
             self._cell(cell, cell.metadata.get("slideshow", {}).get("slide_type", "-"))
-        shown = [
-            [slide for slide in stack if {block.kind for block in slide} - {"note"}] for stack in self.stacks
-        ]
-        self.stacks = [stack for stack in shown if stack]
+        for stack in self.stacks:
+            slides = [*_for_a_talk(stack)] if short else stack
+            stack[:] = [slide for slide in slides if {block.kind for block in slide} - {"note"}]
+        self.stacks = [stack for stack in self.stacks if stack and stack[0][0].content != "Glossary"]
 
     @property
     def now(self) -> list[Block]:
@@ -70,9 +70,9 @@ class Deck:
         return self.stacks[-1][-1]
 
     @property
-    def body(self) -> list[Block]:
-        """What it shows below its heading."""
-        return [block for block in self.now if block.kind not in (*HEADINGS, "note")]
+    def parts(self) -> list[Block]:
+        """What it shows below its heading, without remarks."""
+        return [block for block in self.now if block.kind not in (*HEADINGS, *REMARKS)]
 
     def begin(self, *blocks: Block, stack: bool = False) -> None:
         """Begin a slide, below the last one or a stack; one that is still empty is taken instead."""
@@ -84,8 +84,8 @@ class Deck:
         self.full = self.has_figure = False
 
     def takes(self, kind: str, content: Any) -> bool:
-        """Whether something may join the slide: by what it is, for how much room it needs only a browser knows."""
-        parts = [block for block in self.body if block.kind not in REMARKS]
+        """Whether something may join the slide, by what it is; how much room it needs a browser knows."""
+        parts = self.parts
         if not parts or (kind == "code" and content.count("\n") >= LONG):
             return len(parts) <= 1
         lines = sum(block.content.count("\n") + 1 for block in parts if block.kind == "code")
@@ -95,9 +95,10 @@ class Deck:
         return lines <= LONG and sum(len(x) if isinstance(x, list) else 1 for x in contents) <= PARTS
 
     def add(self, kind: str, content: Any, note: str = "") -> None:
-        """Show something: on this slide, or on a new one along with the words that introduce it."""
+        """Show something: on this slide, or on a new one along with the words that introduce it; without, say it."""
+        kind = kind if content else "note"
         if kind not in REMARKS and (self.full or not self.takes(kind, content)):
-            introduced = not self.full and self.body[1:] and kind not in ("text", "figure")
+            introduced = not self.full and self.parts[1:] and kind not in ("text", "figure")
             self.begin(*([self.now.pop()] if introduced and self.now[-1].kind == "text" else []))
         self.now.append(Block(kind, content, note, self.uncovering))
         self.has_figure |= kind == "figure"
@@ -117,47 +118,39 @@ class Deck:
         """A cell, as its author wants it shown."""
         if wanted == "skip" or "solution" in cell.metadata.get("tags", []) or cell.cell_type == "raw":
             return
-        if wanted == "notes":
-            self.add("note", "", cell.source)
-            return
         if wanted in ("slide", "subslide"):
             self.begin(stack=wanted == "slide" and not cell.source.startswith("## "))
         self.uncovering = wanted == "fragment"
         self.full &= not self.uncovering
-        if cell.cell_type == "markdown":
+        if wanted == "notes":
+            self.add("note", "", cell.source)
+        elif cell.cell_type == "markdown":
             self._prose(cell.source)
         elif wanted != "-" or not prose.for_the_machine(cell.source):
             self._code(cell)
 
     def _prose(self, source: str) -> None:
         """A Markdown cell: what stands out is shown, and all of it is said."""
+        source = LISTED.sub(lambda line: re.sub(r"(?<=:\*\*) | · ", "\n- ", line[0]), source)
         parts = list(prose.chunks(versions.without_folds(source)))
         for (before, _), (kind, text) in zip([("heading", ""), *parts], parts, strict=False):
             marks, _, words = text.partition(" ")
-            self.in_glossary = words == "Glossary" if marks == "##" else self.in_glossary
-            if self.in_glossary or text.startswith("**Your progress.**"):
-                continue
             content: Any = text
             if kind == "heading":
                 self.begin(Block("section" if marks == "##" else kind, words), stack=marks == "##")
+            if kind == "heading" or text.startswith("**Your progress.**"):
                 continue
-            introduction, colon, listed = text.partition(":** ")
-            if colon and listed.count(" · ") > 1:  # a list in one line
-                self.add("text", introduction + ":**")
-                kind, content = "bullet_list", listed.split(" · ")
-            elif kind.endswith("_list"):
+            if kind.endswith("_list"):
                 content = [
                     " ".join(item.split()) for item in re.split(r"(?m)^(?:[-*]|\d+\.) +", text) if item
                 ]
             elif kind in REMARKS:
                 content = prose.lead(text)
             elif text.startswith("**Exercise"):
-                kind, self.full = "task", bool(self.body)
+                kind, self.full = "task", bool(self.parts)
             elif kind == "paragraph":
                 kind, content = "text", prose.lead(text, first=before != kind, last=text is parts[-1][1])
-            elif kind == "fence":
-                kind, content = "code", re.sub(r"^```.*\n|\n```\s*$", "", text)
-            self.add(kind if content else "note", content, text)
+            self.add(kind, content, text)
 
     def _code(self, cell: NotebookNode) -> None:
         """A code cell: its quiz, or its code and then what it shows."""
@@ -186,17 +179,24 @@ class Deck:
             self.full |= self.has_figure
             self.add("code", source)
         for kind, content in shown:
-            if content:
-                self.add(kind, content)
+            self.add(kind, content)
         self.full = True
+
+
+def _for_a_talk(stack: list[list[Block]]) -> Iterator[list[Block]]:
+    """How a section begins, its figures, formulas and remarks, without code; nothing of sections that are work."""
+    for slide in stack if stack[0][0].content not in WORK else []:
+        kinds = {block.kind for block in slide}
+        hidden = {"code", "quiet"} if kinds & {"see", "trap"} else {"code", "quiet", "output", "html"}
+        if slide is stack[0] or kinds & {"figure", "math_block", "see", "trap"}:
+            yield [block for block in slide if block.kind not in hidden]
 
 
 def _output(output: NotebookNode) -> tuple[str, Any]:
     """What a slide shows of an output, and its kind."""
     data = output.get("data", {})
     if "image/png" in data:
-        alt = output.metadata.get("image/png", {}).get("alt", "")
-        return "figure", {"data": "".join(data["image/png"].split()), "alt": alt}
+        return "figure", output
     text = f"{output.ename}: {output.evalue}" if output.output_type == "error" else output.get("text", "")
     text = UNSHOWN.sub("", text or data.get("text/html") or data.get("text/plain", "")).rstrip("\n")
     if set(data) == {"text/plain"} and output.output_type == "display_data":
@@ -204,21 +204,30 @@ def _output(output: NotebookNode) -> tuple[str, Any]:
     return "html" if "text/html" in data else "output", text
 
 
-def write_slides(paths: list[Path], out: Path) -> list[Deck]:
-    """Make ``OUT/NN_name.html`` for each lecture, and ``OUT/index.html``; nothing is written before all are made.
+def write_slides(
+    names: list[str] | None, out: Path, *, source: Path | None = None, short: bool = False
+) -> list[Deck]:
+    """Make ``OUT/NN_name.html`` for each lecture, and ``OUT/index.html``, or, where one fails, nothing.
+
+    Args:
+        names, source: as for :func:`course_tools.pages.lectures`.
+        out: the folder of the slides; earlier ones there are replaced.
+        short: how sections begin, figures, formulas and take-aways alone.
 
     Raises:
-        LectureError: for a lecture that cannot be shown, with its name, or if ``out`` holds something else than slides.
+        LectureError: for a lecture that cannot be shown, or if ``out`` cannot be written or holds other things.
     """
-    notebooks.refuse_foreign(out, "*.html", "reveal")
-    files = {f"reveal/{Path(name).name}": (REVEAL / name).read_text(encoding="utf-8") for name in FILES}
-    files["reveal/slides.css"] = (HERE / "slides.css").read_text(encoding="utf-8")
     decks = {}
-    for path in paths:
-        with notebooks.named(path):
-            deck = decks[f"{path.stem}.html"] = Deck(notebooks.read(path))
-            files[f"{path.stem}.html"] = TEMPLATES.get_template("slides.html").render(deck=deck)
-    files["index.html"] = TEMPLATES.get_template("slides_index.html").render(decks=decks)
-    for name, text in files.items():
-        notebooks.write_text(text, out / name)
+    with pages.replacing(out) as made:
+        notebooks.refuse_foreign(out, "[0-9]*.html", "index.html", "reveal")
+        (made / "reveal").mkdir()
+        for file in (*(REVEAL / name for name in FILES), HERE / "slides.css", HERE / "favicon.svg"):
+            shutil.copy(file, made / "reveal")
+        for path, notebook in pages.lectures(names, source).items():
+            with notebooks.named(path):
+                deck = decks[f"{path.stem}.html"] = Deck(notebook, short=short)
+                text = TEMPLATES.get_template("slides.html").render(deck=deck)
+            notebooks.write_text(text, made / f"{path.stem}.html")
+        index = TEMPLATES.get_template("slides_index.html").render(decks=decks)
+        notebooks.write_text(index, made / "index.html")
     return [*decks.values()]

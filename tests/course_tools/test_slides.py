@@ -281,8 +281,9 @@ def test_a_list_after_a_cell_begins_its_own_slide():
 
 
 def test_a_list_in_one_line_becomes_a_list():
-    text = page("**Without a check:** Count · Weigh · Drink")
-    assert len(re.findall("<li[^>]*>(?:Count|Weigh|Drink)</li>", text)) == 3
+    made = stacks("**Without a check:** Count · Weigh · Drink")[-1][-1]
+    assert made.shows[-2:] == ["text", "ul"]
+    assert len(re.findall("<li[^>]*>(?:Count|Weigh|Drink)</li>", made.body)) == 3
 
 
 def test_a_question_that_lists_shapes_is_no_list():
@@ -465,7 +466,7 @@ def test_what_is_taller_than_a_slide_is_still_shown():
 def test_odd_code_is_shown_as_it_is():
     made = stacks("## Rain\n\n```sh\ncourse slides <all>\n```", code("%timeit rain()"), code(" \n"))
     assert "course slides <all>" in faces(made) and "%timeit rain()" in faces(made)
-    assert [slide.shows for slide in made[-1]] == [["h2", "code", "code"]]
+    assert [slide.shows for slide in made[-1]] == [["h2", "fence", "code"]]
 
 
 # Files -----------------------------------------------------------------------------------------------------------
@@ -490,7 +491,7 @@ def test_pages_need_nothing_from_elsewhere_and_are_the_same_each_time(folder, ca
     cli.slides(["07"], folder / "out")
     assert content(folder / "out") == first
     assert {str(path) for path in first} == {
-        "07_rain.html", "index.html", "reveal/LICENSE", "reveal/notes.js", "reveal/reset.css", "reveal/reveal.css",
+        "07_rain.html", "index.html", "reveal/LICENSE", "reveal/favicon.svg", "reveal/notes.js", "reveal/reset.css", "reveal/reveal.css",
         "reveal/reveal.js", "reveal/slides.css",
     }  # fmt: skip
     for name in ("07_rain.html", "index.html"):
