@@ -18,7 +18,7 @@ help:
 	@echo "make test-browser                 open lectures, site and slides in a real browser (Chromium)"
 	@echo "make lab                          open the welcome lecture in JupyterLab"
 	@echo "make bench                        measure against other ways of doing the same"
-	@echo "make clean                        remove the environment and what was built"
+	@echo "make clean                        remove the environment and what was built (build/student and build/solutions stay)"
 	@echo "Each makes its environment in $(VENV) first (Python 3.11 or newer, a few minutes, once)."
 
 run: $(BIN)/.installed
@@ -54,7 +54,9 @@ bench: $(BIN)/.installed
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-colab build
+	rm -rf $(VENV) .venv-colab
+	test ! -d build || find build -mindepth 1 -maxdepth 1 ! -name student ! -name solutions -exec rm -rf {} +
+	@test ! -d build || rmdir build 2>/dev/null || echo "build/student and build/solutions stay: somebody may have worked in them."
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer, and found none on the PATH. Install one (python.org,"; \

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from course_tools import MISSING, CourseError
 
-from course_tools import CourseError
+try:
+    import typer
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+    from rich.table import Column, Table
+except ModuleNotFoundError as error:
+    sys.exit(f"course: {MISSING.format(error.name)}")
+
 from course_utils import assets
 from course_utils import doctor as machine
-from course_utils.session import cache_folder, current_profile
+from course_utils.session import cache_folder, current_profile, fix_paths
 
 # Commands import what they need: `doctor` and `assets` work wherever lectures do, without the packages of the others.
 if TYPE_CHECKING:
     from course_tools.run import LectureRun, Outcome
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=__doc__,
+    callback=fix_paths,
+)
 console = Console(highlight=False)
 MOST_MOVED = 10  # lines on the terminal; the report has them all
 Lectures = Annotated[list[str] | None, typer.Argument(help="Numbers or names, such as 10; all by default.")]
 Out = Annotated[Path, typer.Option(help="The folder to write to.")]
+Executed = Annotated[
+    Path | None, typer.Option("--from", help="Show lectures as a run has left them there: build/lectures.")
+]
 
 
 def _say(line: str) -> None:
     console.print(line, markup=False, soft_wrap=True)
+
+
+def _profile(name: str | None = None) -> str:
+    try:
+        return current_profile(name)
+    except ValueError as error:
+        raise CourseError(str(error)) from error
 
 
 def _count(number: int, thing: str) -> str:
@@ -52,22 +73,18 @@ def run(
     from course_tools import notebooks, report
     from course_tools.run import run_all
 
-    try:
-        profile = current_profile(
-            profile or ("ci" if update and "COURSE_PROFILE" not in os.environ else None)
-        )
-    except ValueError as error:
-        raise CourseError(str(error)) from error
+    profile = _profile(profile or ("ci" if update and not os.environ.get("COURSE_PROFILE") else None))
     if update and profile != "ci":
         raise CourseError(f"--update stores outputs of profile ci, and this is {profile}: add --profile ci.")
     if keep and profile == "ci":
         raise CourseError("--keep keeps figures on real data, and profile ci has none: add --profile laptop.")
     paths, out = notebooks.find(names), out.resolve()
+    notebooks.refuse_foreign(out, "*")
     jobs = min(jobs or (1 if profile == "gpu" else cpu_count()), len(paths))
     # Stored outputs come from one thread, as in the tests: sums in another order give other last digits.
     threads = 1 if update else max(1, cpu_count() // jobs)
     with _Display() as display:
-        runs, drift = run_all(paths, out, profile, jobs, threads, display.changed)
+        runs, summary = run_all(paths, out, profile, jobs, threads, display.changed)
     outcomes = [run.outcome for run in runs]
     page = report.write_report(out)
     refused = [line for run in runs for line in _store(run)] if update else []
@@ -77,8 +94,11 @@ def run(
         if fault := outcome.error:
             where = f"{outcome.lecture}, cell {fault['cell']}"
             _say(f"{where}: {fault['name']}: {notebooks.shorten(fault['message'])}")
-    for line in [*refused, *report.moved(drift, MOST_MOVED), f"Report: {page}"]:
+    for line in [*refused, *report.moved(summary["drift"], MOST_MOVED), f"Report: {page}"]:
         _say(line)
+    if summary["interrupted"]:
+        _say("Interrupted: the report has what had passed by then.")
+        raise typer.Exit(128 + summary["interrupted"])
     raise typer.Exit(int(bool(refused) or not all(outcome.passed for outcome in outcomes)))
 
 
@@ -86,10 +106,12 @@ def _store(run: LectureRun) -> list[str]:
     """Write an executed lecture back; return why it was not."""
     from course_tools import notebooks
 
-    failed = [] if run.outcome.passed else [f"it {run.outcome.status}"]
-    if reasons := failed or notebooks.refusals(run.notebook):
+    wrong = [] if run.outcome.passed else [f"it {run.outcome.status}"]
+    if run.edited():
+        wrong.append("it was edited while it ran: run it again")
+    if reasons := wrong or notebooks.refusals(run.notebook):
         return [f"{run.path.name}: not stored, {reason}" for reason in reasons]
-    notebooks.write(notebooks.normalise(run.notebook), run.path)
+    notebooks.write(notebooks.settle(run.notebook, notebooks.read(run.path)), run.path)
     return []
 
 
@@ -109,7 +131,8 @@ class _Display(Progress):
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        super().__init__(*columns, console=console, disable=not console.is_terminal)
+        # The file's own word: with FORCE_COLOR=1 the console takes everything for a terminal.
+        super().__init__(*columns, console=console, disable=not sys.stdout.isatty())
         self.bars: dict[str, TaskID] = {}
 
     def changed(self, outcome: Outcome) -> None:
@@ -170,28 +193,41 @@ def solutions(names: Lectures = None, out: Out = Path("build/solutions")) -> Non
 
 
 @app.command()
-def slides(names: Lectures = None, out: Out = Path("build/slides")) -> None:
+def slides(
+    names: Lectures = None,
+    out: Out = Path("build/slides"),
+    source: Executed = None,
+    short: Annotated[bool, typer.Option(help="Only figures, formulas and what to remember.")] = False,
+) -> None:
     """Write slides for each lecture, to be shown without a server or a network; press S for the notes."""
-    from course_tools import notebooks
     from course_tools.slides import write_slides
 
-    out = out.resolve()
-    decks = write_slides(notebooks.find(names), out)
+    decks = write_slides(names, out.resolve(), source=source, short=short)
     slide_count = sum(len(stack) for deck in decks for stack in deck.stacks)
-    _say(f"{slide_count} slides for {_count(len(decks), 'lecture')}: open {out / 'index.html'}")
+    _name_missing(names, source)
+    _say(f"{slide_count} slides for {_count(len(decks), 'lecture')}: open {out.resolve() / 'index.html'}")
 
 
 @app.command()
 def site(
     names: Lectures = None,
     out: Out = Path("build/site"),
+    source: Executed = None,
     without_solutions: Annotated[bool, typer.Option(help="Leave out solutions and answers.")] = False,
 ) -> None:
     """Write the lectures as pages with a search, to be read without a server, a network or a kernel."""
     from course_tools.site import build
 
-    written = build(names, out, solutions=not without_solutions)
+    written = build(names, out.resolve(), solutions=not without_solutions, source=source)
+    _name_missing(names, source)
     _say(f"{_count(len(written), 'lecture')}: open {out.resolve() / 'index.html'}")
+
+
+def _name_missing(names: list[str] | None, source: Path | None) -> None:
+    from course_tools import pages
+
+    if missing := pages.missing(names, source):
+        _say(f"Not in {source}: {', '.join(missing)}")
 
 
 def _write_versions(names: list[str] | None, out: Path, kind: str) -> None:
@@ -200,11 +236,11 @@ def _write_versions(names: list[str] | None, out: Path, kind: str) -> None:
     paths, out = notebooks.find(names), out.resolve()
     if out == notebooks.notebooks_folder():
         raise CourseError(f"{out} holds the lectures themselves; choose another folder for --out.")
-    notebooks.refuse_foreign(out, "*.ipynb", ".ipynb_checkpoints")
-    for path in paths:
-        with notebooks.named(path):
-            notebooks.write(getattr(versions, kind)(notebooks.read(path)), out / path.name)
-    _say(f"{_count(len(paths), 'notebook')} in {out}")
+    notebooks.refuse_foreign(out, "*.ipynb", ".ipynb_checkpoints", versions.RECORD)
+    left = versions.hand_out(paths, out, getattr(versions, kind))
+    _say(f"{_count(len(paths) - len(left), 'notebook')} in {out}")
+    if left:
+        raise CourseError("\n".join(left))
 
 
 @app.command()
@@ -265,9 +301,10 @@ def fetch(
         if not resolved.real:
             failed.append(f"{name}: only the stand-in is here.")
         _say(f"{name}: {resolved.origin}")
-    # What helps is the same for all: say it once.
-    for line in failed[-1:]:
-        _say(f"{len(failed)} could not be fetched. {line}")
+    if len(failed) > 1:  # what helps one may not help the others
+        failed = [f"{len(failed)} could not be fetched: `course assets fetch NAME` says what helps each."]
+    for line in failed:
+        _say(line)
     raise typer.Exit(int(bool(failed)))
 
 
@@ -277,7 +314,7 @@ def verify(names: Names = None) -> None:
     states = [assets.status(name, profile="laptop") for name in _chosen(names)]
     damaged = [line for _, lines in states for line in lines]
     for line in damaged:
-        _say(f"{line}: `course assets remove`, then fetch it again")
+        _say(line)
     if not damaged:
         here = sum(bool(origin) for origin, _ in states)
         console.print(f"{here} of {len(states)} are here, and every file is what it should be.")
@@ -314,6 +351,7 @@ def sync_command(
 @app.command()
 def doctor() -> None:
     """Check this machine, and say what to do about each problem."""
+    _profile()
     well = machine.machine_check()
     _say(f"Python {sys.executable}\nCache  {cache_folder()}")
     raise typer.Exit(0 if well else 1)
@@ -321,14 +359,20 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point: errors that a user can mend are said in a sentence, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's encoding may lack ✓
+            stream.reconfigure(errors="replace")
+    fix_paths()
     try:
         app()
     except (CourseError, assets.AssetError) as error:
         sentence = str(error)
+    except OSError as error:  # a full disk, a folder that is read-only
+        sentence = f"{error.filename}: {error.strerror}." if error.filename else str(error)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("course_"):
             raise
-        sentence = f'{error.name} is not installed: pip install -e ".[lab,site]" in a checkout of the course.'
+        sentence = MISSING.format(error.name)
     print(f"course: {sentence}", file=sys.stderr)
     sys.exit(2)
 

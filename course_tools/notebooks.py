@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import nbformat
@@ -21,6 +23,7 @@ from nbformat import NotebookNode
 
 from course_tools import CourseError
 from course_utils.files import replace_file
+from course_utils.session import data_folder
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -35,8 +38,10 @@ LANGUAGE = {
 }
 # Where this machine keeps its packages is nobody's business: /home/me/lib/site-packages/torch/nn.py is torch/nn.py.
 INSTALLED = re.compile(r"[~/\\][^\s:'\"]*[/\\](?:(?:site|dist)-packages|python3\.\d+)[/\\]")
-# What a lecture may say about itself; everything else is an editor's note to itself.
-NOTEBOOK_KEYS = ("accelerator", "colab", "course")
+UNCOMPARED = "nbval-ignore-output"
+LECTURE = re.compile(r"\d\d_\w+\.ipynb")
+# What a lecture may say about itself; everything else is an editor's note to itself, or who wrote it in which file.
+NOTEBOOK_KEYS, COLAB_KEYS = ("accelerator", "colab", "course"), ("gpuType", "toc_visible")
 CELL_KEYS = ("cellView", "course", "slideshow", "tags")
 shorten = partial(textwrap.shorten, width=160, placeholder=" …")  # the first line's worth of a message
 
@@ -79,9 +84,11 @@ def find(names: list[str] | None = None) -> list[Path]:
         LectureError: for a name that fits no lecture, or more than one.
     """
     folder = notebooks_folder()
-    every = sorted(folder.glob("[0-9]*.ipynb"))
+    every = sorted(path for path in folder.glob("*.ipynb") if LECTURE.fullmatch(path.name))
     if not every:
         raise LectureError(f"There are no lectures in {folder}.")
+    if (left := left_out(folder)) and not names:
+        print(left, file=sys.stderr)
     found = []
     for name in names or []:
         stem = Path(name).name.removesuffix(".ipynb")
@@ -96,19 +103,28 @@ def find(names: list[str] | None = None) -> list[Path]:
     return sorted(set(found)) if names else every
 
 
+def left_out(folder: Path) -> str:
+    """A line on the notebooks beside the lectures that are none, such as copies (``10_x-Copy1.ipynb``); "" without any."""
+    names = sorted(path.name for path in folder.glob("*.ipynb") if not LECTURE.fullmatch(path.name))
+    return f"Left out, as their names are no lecture's: {', '.join(names)}" if names else ""
+
+
 def refuse_foreign(out: Path, *own: str) -> None:
-    """Make sure that a folder can be written to without mixing with what others keep there.
+    """Make sure that there is a folder that can be written to without mixing with what others keep there.
 
     Args:
-        out: it may be missing.
+        out: it is made if it is missing.
         own: patterns of names that an earlier run has left.
 
     Raises:
-        LectureError: if it is a file, or holds something else.
+        LectureError: if it cannot be made, or holds something else.
     """
-    if out.is_file():
-        raise LectureError(f"{out} is a file; choose a folder for --out.")
-    for path in sorted(out.iterdir()) if out.is_dir() else []:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "is a file" if out.is_file() else f"cannot be made ({error.strerror})"
+        raise LectureError(f"{out} {why}; choose another folder for --out.") from error
+    for path in sorted(out.iterdir()):
         if not any(path.match(pattern) for pattern in own):
             raise LectureError(f"{out} holds other things ({path.name}); choose another folder for --out.")
 
@@ -121,12 +137,13 @@ def read(path: Path) -> NotebookNode:
     """
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        for number, cell in enumerate(notebook.cells):
+            if "id" not in cell:
+                cell["id"] = digest(f"{number}\n{cell.source}".encode())[:8]
+        notebook.nbformat_minor = 5
+        nbformat.validate(notebook)
     except Exception as error:
-        raise LectureError(f"{path} is not a notebook that can be read: {error}") from error
-    for number, cell in enumerate(notebook.cells):
-        if "id" not in cell:
-            cell["id"] = hashlib.sha256(f"{number}\n{cell.source}".encode()).hexdigest()[:8]
-    notebook.nbformat_minor = 5
+        raise LectureError(f"{path} is not a notebook that can be read: {shorten(str(error))}") from error
     return notebook
 
 
@@ -150,6 +167,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     """A copy in the stored form. Twice is the same as once; a cell that was not run stays marked as not run."""
     notebook = copy.deepcopy(notebook)
     kept = {key: notebook.metadata[key] for key in NOTEBOOK_KEYS if key in notebook.metadata}
+    if colab := kept.get("colab"):
+        kept["colab"] = {key: colab[key] for key in COLAB_KEYS if key in colab} | {"provenance": []}
     notebook.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL, "language_info": LANGUAGE})
     count = 0
     for cell in notebook.cells:
@@ -167,6 +186,47 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
                 if output.output_type == "execute_result":
                     output.execution_count = count
     return notebook
+
+
+def settle(run: NotebookNode, before: NotebookNode) -> NotebookNode:
+    """The stored form of an executed lecture, in which an output that is merely random is as it was.
+
+    What nbval does not compare (times, trained figures) differs from run to run. It changes only where something that made it
+    has: the code of its cell or above, the package, its data. A digest of these and of the output stands in the cell's
+    metadata, so an output that came by another way (JupyterLab, another profile) is never kept.
+
+    Args:
+        run: the lecture as it was run.
+        before: the same lecture with the outputs that are stored so far.
+    """
+    notebook, earlier, code = normalise(run), {cell.id: cell for cell in before.cells}, _package()
+    for cell in [cell for cell in notebook.cells if cell.cell_type == "code"]:
+        code += cell.source
+        if UNCOMPARED not in cell.metadata.get("tags", []):
+            continue
+        stored, course = normalise_outputs(earlier[cell.id].outputs), cell.metadata.setdefault("course", {})
+        if course.get("made_by") == _made_by(code, stored):
+            cell.outputs = stored
+        course["made_by"] = _made_by(code, cell.outputs)
+    return notebook
+
+
+def _made_by(code: str, outputs: list[NotebookNode]) -> str:
+    return digest((code + json.dumps(outputs, sort_keys=True)).encode())[:16]
+
+
+@cache
+def _package() -> str:
+    """The digest of all that an output may depend on outside its lecture; exercises are not among it."""
+    package = Path(__file__).parents[1] / "course_utils"
+    files = sorted([*package.rglob("*.py"), *package.glob("*.mplstyle"), *data_folder().rglob("*")])
+    of_outputs = [path for path in files if path.is_file() and "exercises" not in path.parts]
+    return digest(b"".join(path.read_bytes() for path in of_outputs))
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def normalise_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:

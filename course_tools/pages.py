@@ -1,10 +1,16 @@
-"""What pages are made of: formulas that every browser sets by itself, without a script and without a network, prose, code."""
+"""What site and slides share: the lectures that they show, where they are written, formulas, prose, code."""
 
 from __future__ import annotations
 
 import html
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight  # type: ignore[import-untyped]
@@ -15,12 +21,96 @@ from course_tools import notebooks
 from course_tools.notebooks import LectureError
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from course_utils.exercises.quiz import Question
 
+QUIZ = re.compile(r"""(?m)^quiz\(["'](\d\d)["']\)""")
+READY = re.compile(r"(?m)^Course ready: profile (\w+)")  # what a lecture's set-up cell prints
+ATTACHED = re.compile(r"(?<=\]\()attachment:([^)\s]+)")
+BAR = re.compile(r"[^\n|]*\d%\|")  # how a progress bar begins that a run has left behind
 # A prime is high already, and a browser would raise it once more.
 PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mi>&#x02032;</mi></msup>")
 # TeX leaves a thin space between log and what it is taken of, unless a bracket follows; browsers do not.
 FUNCTION = re.compile(r"<mi>(?:arg|cos|exp|ln|log|max|min|sin|tanh)</mi>(?=<m(?!o\b))")
+
+
+def lectures(names: list[str] | None, source: Path | None = None) -> dict[Path, NotebookNode]:
+    """The lectures asked for, by their files: as they are stored, or as a run has left them in a folder.
+
+    Args:
+        names: as for :func:`course_tools.notebooks.find`; without, what the folder lacks is left out.
+        source: the folder of executed lectures, such as ``build/lectures``.
+
+    Raises:
+        LectureError: for names that fit none, lectures that the folder lacks, or that cannot be read.
+    """
+    paths, lacking = notebooks.find(names), missing(names, source)
+    if lacking and (names or len(lacking) == len(paths)):
+        what = f"{source} lacks {', '.join(lacking)}" if names else f"There are no lectures in {source}"
+        raise LectureError(f"{what}: `course run` puts executed lectures into build/lectures.")
+    there = [path for path in paths if path.stem not in lacking]
+    return {path: _readable((source or path.parent) / path.name) for path in there}
+
+
+def missing(names: list[str] | None, source: Path | None) -> list[str]:
+    """Those of the lectures asked for that a folder of executed ones lacks."""
+    return [path.stem for path in notebooks.find(names) if source and not (source / path.name).is_file()]
+
+
+def _readable(file: Path) -> NotebookNode:
+    """A lecture for readers: pasted pictures stand in its text, and progress bars are gone."""
+    with notebooks.named(file):
+        notebook = notebooks.normalise(notebooks.read(file))
+        for cell in notebook.cells:
+            if "attachments" in cell:
+                cell.source = ATTACHED.sub(partial(_attached, cell), cell.source)
+            if "outputs" in cell:
+                cell.outputs = [
+                    out for out in cell.outputs if not BAR.match(out.get("data", {}).get("text/plain", ""))
+                ]
+    return notebook
+
+
+def _attached(cell: NotebookNode, link: re.Match[str]) -> str:
+    """A picture that was pasted into a cell, as an address that holds all of it."""
+    name = unquote(link[1])
+    for kind, data in cell.attachments.get(name, {}).items():
+        return f"data:{kind};base64,{''.join(data.split())}"
+    raise LectureError(f"A cell shows the pasted picture {name!r}, which is not in it: paste it again.")
+
+
+def origin(notebook: NotebookNode) -> str:
+    """Which profile a lecture's figures are from, in words, as its set-up cell has printed it."""
+    printed = "\n".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
+    if not (ready := READY.search(printed)):
+        return "Without figures: this lecture has not been run"
+    data = "small sizes, stand-in data" if ready[1] == "ci" else "real data, unless a figure says stand-in"
+    return f"Figures from profile {ready[1]} ({data})"
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A new folder, which takes the place of ``out`` when all has been written; else ``out`` stays as it was.
+
+    Raises:
+        LectureError: if it cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+            made = Path(folder) / "made"
+            made.mkdir()
+            yield made
+            if out.exists():
+                out.rename(Path(folder) / "before")
+            made.rename(out)
+    except OSError as error:
+        raise LectureError(
+            f"{out} cannot be written ({error.strerror or error}); nothing was changed."
+        ) from error
 
 
 def formula(tex: str, *, display: bool) -> str:
@@ -78,15 +168,18 @@ def coloured(source: str) -> str:
     return highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
 
 
-def questions(lecture: str) -> list[Question]:
-    """The quiz of a lecture, "10".
+def title(notebook: NotebookNode) -> tuple[str, str]:
+    """A lecture's number and title; LectureError if it does not begin with them."""
+    if not (first := re.match(r"# (\d\d) · (.+)", notebook.cells[0].source if notebook.cells else "")):
+        raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
+    return first[1], first[2].strip()
 
-    Raises:
-        LectureError: if it has none.
-    """
+
+def questions(source: str) -> list[Question]:
+    """The quiz that a code cell asks, empty if none; LectureError if the lecture has no quiz."""
     from course_utils.exercises import quiz
 
     try:
-        return quiz.questions(lecture)
+        return [question for asked in QUIZ.findall(source) for question in quiz.questions(asked)]
     except ValueError as error:
         raise LectureError(str(error)) from error

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import math
 import os
 import queue
 import re
+import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -24,16 +28,11 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_notebook
 
-from course_tools import drift, notebooks
+from course_tools import PATIENCE, drift, notebooks
+from course_utils.session import QUIET, omp_threads
 
-QUIET = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
-CI_CELL_TIMEOUT = 300  # seconds: in profile ci a cell that takes longer hangs
 ASK_AGAIN = 1.0  # seconds between two looks for a message
 SAMPLING = 0.2  # seconds between two looks at the memory
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -71,17 +70,25 @@ class ThisPython(KernelSpecManager):
 
 def kernel_environment(profile: str, lecture: str, threads: int, **more: str) -> dict[str, str]:
     """The environment of a lecture's kernel: the same for storing outputs and for checking them."""
-    # A test runner's choice of back end would leave a lecture without figures.
-    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    # A test runner's choice of back end would leave a lecture without figures; what somebody runs at each start is theirs.
+    left_out = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONWARNINGS")
+    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
     fixed = {
         "COURSE_PROFILE": profile,
         "COURSE_LECTURE": lecture,
         "COURSE_PROGRESS": "off",  # a re-execution is nobody's homework
+        "IPYTHONDIR": _bare_ipython().name,
+        "OMP_NUM_THREADS": str(omp_threads() or threads),
         "OMP_WAIT_POLICY": "passive",
         "TOKENIZERS_PARALLELISM": "false",
     }
-    usual = {"OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": "0"}
-    return usual | inherited | fixed | more | (QUIET if profile == "ci" else {})
+    return {"PYTHONHASHSEED": "0"} | inherited | fixed | more | (QUIET if profile == "ci" else {})
+
+
+@functools.cache
+def _bare_ipython() -> tempfile.TemporaryDirectory[str]:
+    """A folder without the configuration of whoever runs this, which could change what cells show; gone when we are."""
+    return tempfile.TemporaryDirectory(prefix="course-ipython-", ignore_cleanup_errors=True)
 
 
 def asked_again(get_msg: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -123,11 +130,15 @@ class LectureRun:
 
     def __init__(self, path: Path, out: Path, profile: str, threads: int) -> None:
         self.path, self.out, self.profile, self.threads = path, out, profile, threads
-        self.notebook = notebooks.read(path)
+        self.outcome, self.notebook = Outcome(path.stem), new_notebook()
+        self.scores: list[dict[str, Any]] = []
+        self.stopped, self.before = False, b""
+        try:
+            self.before, self.notebook = path.read_bytes(), notebooks.read(path)
+        except (notebooks.LectureError, OSError) as error:
+            self._failed_at(0, type(error).__name__, str(error))
         self.code_cells = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
-        filled = [cell for cell in self.code_cells if cell.source.strip()]
-        self.outcome = Outcome(path.stem, cells=len(filled))
-        self.stopped = False
+        self.outcome.cells = sum(bool(cell.source.strip()) for cell in self.code_cells)
         self.manager: AsyncKernelManager | None = None
 
     def run(self, changed: Callable[[Outcome], None] = lambda outcome: None) -> Outcome:
@@ -136,6 +147,10 @@ class LectureRun:
         report.parent.mkdir(parents=True, exist_ok=True)
         for kind in (".jsonl", ".scores.json"):
             report.with_suffix(kind).unlink(missing_ok=True)
+        if outcome.error:
+            outcome.status = "failed"
+            changed(outcome)
+            return outcome
         for cell in self.code_cells:
             cell.outputs, cell.execution_count = [], None
         manager = self.manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
@@ -148,7 +163,9 @@ class LectureRun:
         client = _Client(
             self.notebook,
             km=manager,
-            timeout=CI_CELL_TIMEOUT if self.profile == "ci" else None,
+            timeout=PATIENCE if self.profile == "ci" else None,
+            startup_timeout=PATIENCE,
+            iopub_timeout=PATIENCE,  # what comes later than this after a cell's end is lost without a word
             record_timing=False,
             store_widget_state=True,
             on_cell_executed=cell_done,
@@ -180,6 +197,7 @@ class LectureRun:
         except Exception as error:  # a fault of one lecture's kernel must not take the others with it
             self._failed_at(self._last_cell(), type(error).__name__, str(error))
         finally:
+            atexit.unregister(client._cleanup_kernel)  # it complains about a kernel that never came up
             finished.set()
             watcher.join()
             outcome.seconds = round(time.perf_counter() - began, 2)
@@ -194,11 +212,17 @@ class LectureRun:
         return outcome
 
     def stop(self) -> None:
-        """End the kernel now; :meth:`run` then returns."""
+        """End the kernel, even one that is only starting; :meth:`run` then returns."""
         self.stopped = True
-        for process in self._processes():
-            with contextlib.suppress(psutil.Error):  # it may end while one looks at it
-                process.kill()
+        if self.outcome.status == "waiting":
+            self.outcome.status = "stopped"
+
+    def edited(self) -> bool:
+        """Whether the lecture's file is no longer the one that was run."""
+        try:
+            return self.path.read_bytes() != self.before
+        except OSError:
+            return True
 
     def _processes(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
@@ -213,6 +237,8 @@ class LectureRun:
             for process in self._processes():
                 with contextlib.suppress(psutil.Error):  # it may end while one looks at it
                     used += process.memory_info().rss
+                    if self.stopped:
+                        process.kill()
             self.outcome.peak_bytes = max(self.outcome.peak_bytes, used)
 
     def _last_cell(self) -> int:
@@ -223,7 +249,7 @@ class LectureRun:
     def _failed_at(self, number: int, name: str, message: str, traceback: str = "") -> None:
         self.outcome.error = {
             "cell": number + 1,
-            "source": self.notebook.cells[number].source,
+            "source": self.notebook.cells[number].source if self.notebook.cells else "",
             "name": name,
             "message": ANSI.sub("", message),
             "traceback": ANSI.sub("", traceback),
@@ -238,12 +264,22 @@ class LectureRun:
                 self._failed_at(number, "NothingRaised", why)
 
     def _read_records(self, report: Path) -> None:
-        for line in report.read_text(encoding="utf-8").splitlines() if report.exists() else []:
-            entry = json.loads(line)
-            if "kept" in entry:
-                self.outcome.kept[entry["name"]] = entry["kept"]
-            else:
+        scores = report.with_suffix(".scores.json")
+        try:
+            for line in report.read_text(encoding="utf-8").splitlines() if report.exists() else []:
+                entry = json.loads(line)
+                if "kept" in entry:
+                    self.outcome.kept[entry["name"]] = entry["kept"]
+                    continue
                 (self.outcome.expectations if "passed" in entry else self.outcome.figures).append(entry)
+            self.scores = json.loads(scores.read_text(encoding="utf-8")) if scores.exists() else []
+        except ValueError as error:
+            if not self.outcome.error:
+                self._failed_at(self._last_cell(), "Record", f"what it recorded is cut off: {error}")
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def run_all(
@@ -254,25 +290,29 @@ def run_all(
     threads: int,
     changed: Callable[[Outcome], None] = lambda outcome: None,
 ) -> tuple[list[LectureRun], dict[str, Any]]:
-    """Run lectures side by side; the runs, and what moved since the last one. One that fails does not stop the others; an interrupt stops them all.
+    """Run lectures side by side; the runs, and their summary, which also goes to ``OUT/run.json``.
 
-    The results also go to ``OUT/run.json``.
+    One that fails does not stop the others. Ctrl-C, ``kill`` or a closed terminal stop them all: the summary then has the
+    signal's number as ``interrupted``, and what had passed by then.
     """
-    began = time.time()
-    out.mkdir(parents=True, exist_ok=True)
+    began, interrupted = time.time(), 0
     runs = [LectureRun(path, out, profile, threads) for path in paths]
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup, for one, has them ignored
+            signal.signal(number, _interrupt)
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(run.run, changed) for run in runs]
         try:
             for future in as_completed(futures):
                 future.result()
-        except BaseException:
+        except BaseException as error:
             for run in runs:
                 run.stop()
-            raise
-    files = [out / "records" / f"{path.stem}.scores.json" for path in paths]
-    tables = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
-    rows = {(row["method"], row["real"]): row for table in tables for row in table}
+            pool.shutdown(cancel_futures=True)
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            (interrupted,) = error.args or (signal.SIGINT,)
+    rows = {(row["method"], row["real"]): row for run in runs for row in run.scores}
     notebooks.write_text(json.dumps(list(rows.values()), indent=1) + "\n", out / "scoreboard.json")
     summary: dict[str, Any] = {
         "profile": profile,
@@ -280,9 +320,10 @@ def run_all(
         "seconds": round(time.time() - began, 2),
         "python": sys.version.split()[0],
         "jobs": jobs,
-        "threads": int(os.environ.get("OMP_NUM_THREADS", threads)),
+        "threads": omp_threads() or threads,
+        "interrupted": interrupted,
         "lectures": [asdict(run.outcome) for run in runs],
     }
     summary["drift"] = drift.since_last_run(out, profile, summary["started"], summary["lectures"])
     notebooks.write_text(json.dumps(summary, indent=1) + "\n", out / "run.json")
-    return runs, summary["drift"]
+    return runs, summary

@@ -1,13 +1,12 @@
 """The lectures as a static site: it opens from a folder, without a server and without a network.
 
-Sphinx does the work (myst-nb reads the stored notebooks, sphinx-book-theme sets the pages, by site.toml); this module is
+Sphinx does the work (myst-nb reads the stored notebooks, sphinx-book-theme sets the pages, by site.toml); here are
 the preparation before it, what it calls while it works (:func:`setup`), and the inspection behind it.
 """
 
 from __future__ import annotations
 
 import binascii
-import copy
 import functools
 import hashlib
 import html
@@ -18,12 +17,11 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import nbformat
+from bs4 import BeautifulSoup
 from docutils import nodes
 from nbformat import NotebookNode
 from sphinx import addnodes
@@ -36,7 +34,6 @@ from course_utils.exercises.quiz import quiz_markup
 
 HERE = Path(__file__).parent
 MARKER = ".course-site"  # what tells an earlier site from somebody's folder
-TITLE = re.compile(r"# (?P<number>\d\d) · (?P<title>[^:\n]+)(?:: (?P<question>[^\n]+))?")
 MINUTES = re.compile(r"\*\*Time:\*\* about (\d+) minutes")
 BADGE = r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)"
 BADGES = re.compile(rf"(?:{BADGE}\s*)+")
@@ -51,124 +48,126 @@ MENTIONED = re.compile(r"\b[Ll]ectures? \d\d(?:(?:, and |, | and | or | to |–)
 NUMBER = re.compile(r"(?:[Ll]ectures? )?(\d\d)")
 INLINE = re.compile(r'(\(?<math [^>]*display="inline"(?:(?!</math>).)*</math>[^\s<]+)', re.DOTALL)
 # Where a text is no place for a link.
-CLOSED = (
-    nodes.reference | addnodes.pending_xref | nodes.title | nodes.literal | nodes.FixedTextElement | nodes.raw
-)
-PICTURES = ("image/png", "image/jpeg", "image/gif")
+CLOSED = nodes.reference, addnodes.pending_xref, nodes.title, nodes.literal, nodes.FixedTextElement, nodes.raw
+PICTURES = {"image/png", "image/jpeg", "image/gif"}
 
 
-def build(names: list[str] | None, out: Path, *, solutions: bool = True) -> list[Path]:
+def build(
+    names: list[str] | None, out: Path, *, solutions: bool = True, source: Path | None = None
+) -> list[Path]:
     """Write the site of the lectures asked for (all by default), and return their files.
 
     Args:
-        names: as for :func:`course_tools.notebooks.find`.
+        names, source: as for :func:`course_tools.pages.lectures`.
         out: the folder of the site. An earlier site there is replaced, anything else is left alone.
         solutions: False leaves out solutions, answers, and the links that open lectures with them.
 
     Raises:
-        LectureError: if a package is missing, ``out`` is not an earlier site, or a page would come out damaged: a
-            link that leads nowhere, a formula that cannot be set, a figure without words. ``out`` is then as before.
+        LectureError: if ``out`` is not an earlier site or cannot be written, or a page would come out damaged
+            (a link that leads nowhere, a formula that cannot be set, a figure without words).
     """
-    paths, out = notebooks.find(names), out.resolve()
-    if out.exists() and not (out.is_dir() and ((out / MARKER).is_file() or not any(out.iterdir()))):
-        raise LectureError(f"{out} is not an earlier site; choose another folder for --out.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".site-", dir=out.parent) as folder:
-        work = Path(folder)
-        described = _write_sources(paths, work / "source", solutions)
-        _run_sphinx(work, described, {path.stem[:2]: path.stem for path in paths})
-        written = sorted((work / "html").glob("*.html"))
-        if faults := [fault for page in written for fault in _Inspector(page).faults]:
+    with pages.replacing(out) as made, tempfile.TemporaryDirectory() as work:
+        if out.exists() and not (out / MARKER).is_file() and (out.is_file() or any(out.iterdir())):
+            raise LectureError(f"{out} is not an earlier site; choose another folder for --out.")
+        lectures = pages.lectures(names, source)
+        about = _write_sources(lectures, Path(work) / "source", solutions)
+        _run_sphinx(Path(work), made, about)
+        if faults := [fault for page in sorted(made.glob("*.html")) for fault in _faults(page)]:
             raise LectureError("The site is not written. " + " ".join(faults[:3]))
-        _tidy(work / "html")
-        (work / "html" / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
-        if out.exists():
-            out.rename(work / "before")
-        (work / "html").rename(out)
-    return paths
+        _tidy(made)
+        (made / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
+    return [*lectures]
 
 
-def _write_sources(paths: list[Path], source: Path, solutions: bool) -> dict[str, str]:
-    """Write what Sphinx reads; return the words for each picture, by its digest."""
-    (source / "_static").mkdir(parents=True)
-    shutil.copy(HERE / "site.css", source / "_static" / "course.css")
-    rows, course_map, described = {}, "", {}
-    readme = paths[0].parents[1] / "README.md"
-    about = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    for path in paths:
+def _write_sources(lectures: dict[Path, NotebookNode], source: Path, solutions: bool) -> dict[str, list[str]]:
+    """Write what Sphinx reads; return for each page a sentence about it, and where its figures are from."""
+    pictures = source / "pictures" / "_images"
+    pictures.mkdir(parents=True)
+    (source / "_static").mkdir()
+    for file in ("site.css", "site.js", "favicon.svg"):
+        shutil.copy(HERE / file, source / "_static")
+    readme = next(iter(lectures)).parents[1] / "README.md"
+    told = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    rows, about, course_map = {}, {}, ""
+    for path, notebook in lectures.items():
         with notebooks.named(path):
-            notebook = notebooks.read(path)
             notebook = notebook if solutions else versions.without_solutions(notebook)
-            rows[path.stem] = row(notebook, path.name, about)
-            for digest, alt, picture in _pictures(notebook):
-                described[digest] = alt
-                if alt.startswith("The map of the course"):
-                    course_map = f"{digest}.png"
-                    (source / course_map).write_bytes(picture)
-            follow = _follower(path, {path.name for path in paths}, source)
-            notebooks.write(prepare(notebook, follow), source / path.name)
-    notebooks.write_text(index(rows, course_map, about), source / "index.md")
-    return described
+            rows[path.stem] = row(notebook, path.name, told)
+            about[path.stem] = ["Lecture " + ": ".join(pages.title(notebook)), pages.origin(notebook)]
+            prepare(notebook, _follower(path, {path.name for path in lectures}, source), pictures)
+            for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+                shown = output.get("data", {}).get("text/html", "")
+                course_map = shown if 'alt="The map of the course' in shown else course_map
+            notebooks.write(notebook, source / path.name)
+    text = index(rows, course_map, told)
+    notebooks.write_text(text, source / "index.md")
+    about["index"] = [re.sub("[*`]", "", text.split("\n\n")[1]), _origins(about)]
+    return about
+
+
+def _origins(about: dict[str, list[str]]) -> str:
+    """Where the figures of all lectures are from; which lectures, where they differ."""
+    lectures: dict[str, list[str]] = {}
+    for name, (_, origin) in about.items():
+        lectures.setdefault(origin, []).append(name[:2])
+    told = [f"{origin}: {', '.join(numbers)}" for origin, numbers in lectures.items()]
+    return "; ".join(told if len(told) > 1 else lectures)
 
 
 def row(notebook: NotebookNode, file: str, readme: str) -> list[str]:
-    """A lecture in the table of the index: number, title, the question it answers (the README's), minutes, where to run it.
-
-    Raises:
-        LectureError: if it has no number and title.
-    """
-    first = notebook.cells[0].source if notebook.cells else ""
-    if not (title := TITLE.match(first)):
-        raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
+    """A lecture in the table of the index: number, title, question (of the README), minutes, where to run."""
+    number, title = pages.title(notebook)
+    name, _, question = title.partition(": ")
+    first = notebook.cells[0].source
     told = re.search(rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(file)}\) *\| *(.*?) *\|", readme)
     minutes = MINUTES.search(first)
     return [
-        title["number"],
-        f"[{title['title']}]({file})",
-        told[1] if told else title["question"] or "",
+        number,
+        f"[{name}]({file})",
+        told[1] if told else question,
         f"{minutes[1]}\u00a0min" if minutes else "",
         " · ".join(f"[{name.removeprefix('Open in ')}]({link})" for name, link in re.findall(BADGE, first)),
     ]
 
 
 def index(rows: dict[str, list[str]], course_map: str, readme: str) -> str:
-    """The front page in Markdown: title and question (the README's), the lectures, the map (a file name, or "")."""
+    """The front page in Markdown: title and question (the README's), the lectures, the map (a tag, or "")."""
     opening = re.match(r"# ([^\n]+)\n\n([^!#\n].+?)\n\n", readme, re.DOTALL)
     title, question = opening.groups() if opening else ("The lectures", "")
     licences = re.search(r"## Licences\n\n.+?(?=\n## |\Z)", readme, re.DOTALL)
     template = jinja2.Template((HERE / "site_index.md").read_text(encoding="utf-8"), trim_blocks=True)
-    return template.render(
-        title=title, question=question, rows=rows, course_map=course_map, licences=licences and licences[0].strip()
-    )  # fmt: skip
+    about = {"title": title, "question": question, "licences": licences and licences[0].strip()}
+    return template.render(rows=rows, course_map=course_map, **about)
 
 
-def _pictures(notebook: NotebookNode) -> Iterator[tuple[str, str, bytes]]:
-    """Digest (myst-nb names files by it), words and bytes of every figure."""
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        for kind in [kind for kind in PICTURES if kind in output.get("data", {})]:
-            picture = binascii.a2b_base64(output.data[kind])
-            yield hashlib.sha256(picture).hexdigest(), output.metadata.get(kind, {}).get("alt", ""), picture
-
-
-def prepare(notebook: NotebookNode, follow: Callable[[str], str]) -> NotebookNode:
-    """A copy of a lecture as it goes onto the site, for readers who have no kernel.
+def prepare(notebook: NotebookNode, follow: Callable[[str], str], pictures: Path) -> None:
+    """Make a lecture what goes onto the site, for readers who have no kernel.
 
     Args:
         follow: from the target of a link in a lecture to its target on the site.
+        pictures: where figures are put.
     """
-    notebook = copy.deepcopy(notebook)
-    notebook.metadata = {"kernelspec": notebooks.KERNEL, "language_info": notebooks.LANGUAGE}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = markdown(cell.source, follow)
         elif cell.cell_type == "code":
-            cell.metadata, cell.outputs = _folded(cell), notebooks.normalise_outputs(cell.outputs)
-            for output in cell.outputs:  # in place of a widget what a page without a kernel can say
+            cell.metadata, asked = _folded(cell), pages.questions(cell.source)
+            for output in cell.outputs:
+                for kind in PICTURES & output.get("data", {}).keys():
+                    output.data = {"text/html": _picture(output, kind, pictures)}
+                # In place of a widget what a page without a kernel can say.
                 if output.output_type == "display_data" and set(output.data) == {"text/plain"}:
                     note = f'<p class="course-widget">{html.escape(output.data["text/plain"])}</p>'
-                    asked = re.search(r"\bquiz\(['\"](\d\d)['\"]\)", cell.source)
-                    output.data["text/html"] = quiz_markup(pages.questions(asked[1])) if asked else note
-    return nbformat.from_dict(notebook)
+                    output.data["text/html"] = quiz_markup(asked) if asked else note
+
+
+def _picture(output: NotebookNode, kind: str, folder: Path) -> str:
+    """Write a figure to a file; the tag that shows it, with its words, and as large as the lecture says."""
+    data, said = binascii.a2b_base64(output.data[kind]), output.metadata.get(kind, {})
+    name = f"{hashlib.sha256(data).hexdigest()[:16]}.{kind.partition('/')[2]}"
+    (folder / name).write_bytes(data)
+    said = {"src": f"_images/{name}", **{key: said[key] for key in ("alt", "width", "height") if key in said}}
+    return "<img " + " ".join(f'{key}="{html.escape(str(value))}"' for key, value in said.items()) + ">"
 
 
 def _folded(cell: NotebookNode) -> dict[str, Any]:
@@ -195,9 +194,8 @@ def markdown(text: str, follow: Callable[[str], str]) -> str:
 
     depth, parts = 0, FENCED.split(text)
     for place in range(0, len(parts), 2):  # every other part is a block of code
-        part = CLOSING.sub(
-            "\n\n</details>\n\n", OPENING.sub(_open_fold, BADGES.sub(_plain_links, parts[place]))
-        )
+        part = OPENING.sub(_open_fold, BADGES.sub(_plain_links, parts[place]))
+        part = CLOSING.sub("\n\n</details>\n\n", part)
         lines = CODE_OR_LINK.sub(lead_on, part).split("\n")
         for number, line in enumerate(lines):
             depth += line.startswith("<details") - line.startswith("</details>")
@@ -213,7 +211,7 @@ def _plain_links(badges: re.Match[str]) -> str:
 
 
 def _open_fold(fold: re.Match[str]) -> str:
-    """Blank lines around the tags, so that Markdown goes on inside; the summary is set here, as HTML has no Markdown."""
+    """Blank lines around the tags, so that Markdown goes on inside; the summary is HTML and is set here."""
     summary = pages.inline(" ".join((fold[2] or "More").split()))
     return f"\n\n<details{fold[1]}>\n<summary>{summary}</summary>\n\n"
 
@@ -237,23 +235,16 @@ def _follower(path: Path, chosen: set[str], source: Path) -> Callable[[str], str
     return follow
 
 
-def _run_sphinx(work: Path, described: dict[str, str], numbers: dict[str, str]) -> None:
-    """Build ``work/html`` from ``work/source``; a warning is an error."""
-    title, _, _ = (
-        (work / "source" / "index.md").read_text(encoding="utf-8").removeprefix("# ").partition("\n")
-    )
+def _run_sphinx(work: Path, made: Path, about: dict[str, list[str]]) -> None:
+    """Make pages of ``work/source``; a warning is an error."""
+    title = (work / "source" / "index.md").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
     settings = tomllib.loads((HERE / "site.toml").read_text(encoding="utf-8"))
-    settings |= {
-        "project": title,
-        "html_title": title,
-        "course_pictures": described,
-        "course_numbers": numbers,
-    }
-    folders, warned = [work / "source", None, work / "html", work / "doctrees"], io.StringIO()
+    settings |= {"project": title, "html_title": title, "course_about": about}
+    folders, warned = [work / "source", None, made, work / "doctrees"], io.StringIO()
     try:
         with patch_docutils(work / "source"), docutils_namespace():
             Sphinx(*folders, "html", settings, status=None, warning=warned, freshenv=True).build()
-    except LectureError:
+    except (LectureError, OSError):
         raise
     except Exception as error:
         raise LectureError(f"Sphinx failed: {type(error).__name__}: {error}") from error
@@ -273,11 +264,9 @@ def _warning(line: str) -> str:
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """What Sphinx calls: formulas without a script, words for figures, and links where a lecture names another."""
-    app.add_config_value("course_pictures", {}, "")
-    app.add_config_value("course_numbers", {}, "")
+    """What Sphinx calls: formulas without a script, links where a lecture names another, finished pages."""
+    app.add_config_value("course_about", {}, "")
     app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math, None))
-    app.connect("doctree-read", _describe_pictures)
     app.connect("doctree-read", _link_lectures)
     texts: dict[str, str] = {}
     app.connect("html-page-context", functools.partial(_finish_page, texts))
@@ -294,22 +283,16 @@ def _visit_math(translator: Any, node: Any) -> None:
     raise nodes.SkipNode
 
 
-def _describe_pictures(app: Any, doctree: Any) -> None:
-    """myst-nb leaves the words for a figure in the notebook; the file's name is the figure's digest."""
-    for image in doctree.findall(nodes.image):
-        # Without any, docutils would put the file's name there.
-        image["alt"] = app.config.course_pictures.get(Path(image["uri"]).stem) or image.get("alt", "")
-
-
 def _link_lectures(app: Any, doctree: Any) -> None:
     """`lecture 03` and `lectures 04, 06` lead there, where the lecture is on the site."""
+    numbers = {name[:2]: name for name in app.config.course_about}
     without_links = doctree.findall(lambda node: isinstance(node, CLOSED))
     closed = {id(text) for node in without_links for text in node.findall(nodes.Text)}
     for text in [text for text in doctree.findall(nodes.Text) if id(text) not in closed]:
         linked, done = [], 0
         for mention in MENTIONED.finditer(text):
             for part in NUMBER.finditer(text, *mention.span()):
-                name = app.config.course_numbers.get(part[1])
+                name = numbers.get(part[1])
                 if name not in (None, Path(doctree["source"]).stem):
                     link = nodes.reference("", part[0], refuri=f"{name}.html", internal=True)
                     linked += [nodes.Text(text[done : part.start()]), link]
@@ -321,13 +304,20 @@ def _link_lectures(app: Any, doctree: Any) -> None:
 def _finish_page(texts: dict[str, str], app: Any, page: str, _: str, context: Any, doctree: Any) -> None:
     """Small repairs of a page's body, and its text for the search.
 
-    A folded cell is called what it says ("Show the solution"), also by a screen reader; a comma stays with its formula.
+    A folded cell is called what it says ("Show the solution"), also by a screen reader; a comma stays with
+    its formula; under the title stands where the figures are from.
     """
+    description, origin = map(
+        html.escape, app.config.course_about.get(page, app.config.course_about["index"])
+    )
+    context["metatags"] = context.get("metatags", "") + f'<meta name="description" content="{description}">'
+    context["theme_extra_footer"] = origin + "."
     if page == "search":
-        context["metatags"] = context.get("metatags", "") + '<script src="_static/course-texts.js"></script>'
+        context["metatags"] += '<script src="_static/course-texts.js"></script>'
     if doctree is None:
         return
     body = context["body"].replace(' aria-label="Toggle hidden content"', "")
+    body = body.replace("</h1>", f'</h1>\n<p class="course-origin">{origin}.</p>', 1)
     context["body"] = INLINE.sub(r'<span class="course-together">\1</span>', body)
     text = re.sub(r'<style.*?</style>|<a class="headerlink".*?</a>', "", context["body"], flags=re.DOTALL)
     code = re.compile(r"<pre>.*?</pre>", re.DOTALL)
@@ -338,37 +328,26 @@ def _finish_page(texts: dict[str, str], app: Any, page: str, _: str, context: An
 
 
 def _write_texts(texts: dict[str, str], app: Any, exception: Exception | None) -> None:
-    """Sphinx's search fetches a page to show where it found a word. From a file nothing can be fetched: bring it along."""
+    """Sphinx's search fetches pages to show where a word is. From a file nothing can be fetched: bring them."""
     if exception is None:
-        known, fetch = (
-            json.dumps(texts, ensure_ascii=False, sort_keys=True),
-            (HERE / "site_search.js").read_text(),
-        )
-        script = f"const courseTexts = {known};\n{fetch}"
+        known = json.dumps(texts, ensure_ascii=False, sort_keys=True)
+        script = f"const courseTexts = {known};\n{(HERE / 'site_search.js').read_text()}"
         notebooks.write_text(script, Path(app.outdir) / "_static" / "course-texts.js")
 
 
-class _Inspector(HTMLParser):
-    """Collects what a page must not have: something from the network, or a figure without words."""
-
-    def __init__(self, page: Path) -> None:
-        super().__init__()
-        self.page, self.faults = page.stem, []
-        self.feed(page.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        for name in ("src", "srcset", "poster", "data", *(["href"] if tag == "link" else [])):
-            if re.match(r"(https?:)?//", given.get(name, "")):
-                self.faults.append(f"{self.page}: It would load {given[name]} from the network.")
-        if tag == "img" and not given.get("alt", "").strip():
-            self.faults.append(f"{self.page}: The figure {Path(given.get('src', '')).name} has no alt text.")
+def _faults(page: Path) -> Iterator[str]:
+    """What a page must not have: something from the network, or a figure without words."""
+    for tag in BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find_all(True):
+        for name in ("src", "srcset", "poster", "data", *(["href"] if tag.name == "link" else [])):
+            if re.match(r"(https?:)?//", tag.get(name, "")):
+                yield f"{page.stem}: It would load {tag[name]} from the network."
+        if tag.name == "img" and not tag.get("alt", "").strip():
+            yield f"{page.stem}: The figure {Path(tag.get('src', '')).name} has no alt text."
 
 
 def _tidy(site: Path) -> None:
-    """Take out what no reader of the site opens: half of what the theme brings along, and what is for Sphinx itself."""
-    for name in ("_sources", "_static/locales"):
-        shutil.rmtree(site / name, ignore_errors=True)
+    """Take out what no reader opens: half of what the theme brings along, and what is for Sphinx itself."""
+    shutil.rmtree(site / "_static" / "locales", ignore_errors=True)
     for pattern in ("**/*.map", "_static/*macros.html", ".buildinfo", "objects.inv"):
         for path in site.glob(pattern):
             path.unlink()

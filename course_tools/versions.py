@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -16,8 +18,39 @@ FOLDED = tomllib.loads(Path(__file__).with_name("folded.toml").read_text(encodin
 ANSWERS = re.compile(r"\n*<details><summary>Answers</summary>\n*(.*?)\n*</details>", re.DOTALL)
 BADGES = re.compile(rf"{sync.BADGE_LINE.pattern}\n*")
 HINTS = re.compile(r"\n*<details><summary>Hint 1.*?</details>\n</details>", re.DOTALL)
+RECORD = ".course.json"  # the digest of each version, as it was written
 STUB = "raise NotImplementedError"
 CHECK = re.compile(r"check_\w+(?=\()")
+
+
+def hand_out(paths: Iterable[Path], out: Path, version: Callable[[NotebookNode], NotebookNode]) -> list[str]:
+    """Write a version of each lecture into a folder, over none in which somebody has worked since it was written.
+
+    Returns:
+        a line for each lecture whose version is not written, with the reason.
+    """
+    record, left = out / RECORD, []
+    try:
+        written = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or cut off: then what is there counts as changed
+        written = {}
+    for path in paths:
+        target = out / path.name
+        try:
+            text = notebooks.to_text(version(notebooks.read(path)))
+        except notebooks.LectureError as error:
+            left.append(f"{path.name}: {error}")
+            continue
+        digest = notebooks.digest(text.encode())
+        if target.exists() and notebooks.digest(target.read_bytes()) not in (digest, written.get(path.name)):
+            left.append(
+                f"{target} stays as it is: it was changed since it was written. Move it to get a new one."
+            )
+            continue
+        notebooks.write_text(text, target)
+        written[path.name] = digest
+        notebooks.write_text(json.dumps(written, indent=1) + "\n", record)
+    return left
 
 
 def _tagged(cell: NotebookNode, tag: str) -> bool:

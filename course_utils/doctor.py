@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from course_utils import assets
 from course_utils.assets import Asset, size_text
-from course_utils.session import cache_folder, current_profile, device_name, has_accelerator
+from course_utils.session import cache_folder, current_profile, device_name, has_accelerator, named_path
 
 PROJECT = "transfer-learning-course"
 ENOUGH_MEMORY = 4.0  # GiB: the largest lecture peaks below 3 in profile ci
@@ -38,7 +38,6 @@ class Check:
 
 def doctor() -> list[Check]:
     """Look at Python, packages, processor, memory, the cache folder and the assets."""
-    # The package itself cannot be imported by a Python that is too old.
     python = Check("Python", "ok", ".".join(platform.python_version_tuple()[:2]))
     return [python, *_packages(), _processor(), _memory(), _cache(), *_assets()]
 
@@ -149,13 +148,19 @@ def _assets() -> list[Check]:
     hosts = sorted({host for asset, origin, _ in found if online and not origin for host in asset.hosts})
     with ThreadPoolExecutor() as pool:
         reached = {host for host, answers in zip(hosts, pool.map(_answers, hosts), strict=True) if answers}
-    return [_asset(*state, online and bool(state[0].sources), reached) for state in found]
+    checks = [_asset(*state, online and bool(state[0].sources), reached) for state in found]
+    if online and (mirror := named_path("COURSE_MIRROR")):
+        held = sum(origin == "mirror" for _, origin, _ in found)
+        finding = f"holds {held} of {len(found)}" if mirror.is_dir() else "does not exist"
+        advice = "" if held else f"COURSE_MIRROR names {mirror}: `course assets fetch --to {mirror}` fills it"
+        checks.insert(0, Check("Mirror", "ok" if held else "problem", finding, advice))
+    return checks
 
 
 def _asset(asset: Asset, origin: str, damaged: list[str], downloadable: bool, reached: set[str]) -> Check:
     name, size = asset.name, size_text(asset.bytes)
     if damaged:
-        return Check(name, "problem", "damaged", f"delete this file, and run again: {damaged[0]}")
+        return Check(name, "problem", "damaged", damaged[0])
     if origin == "stand-in":
         return Check(name, "ok", "stand-in written for the course (profile ci)")
     if origin:

@@ -9,8 +9,8 @@ Most people read a lecture as it is stored, and it was stored on stand-in data. 
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,13 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from course_utils.expectations import report
+from course_utils.expectations import record
 from course_utils.files import replace_file
-from course_utils.session import cache_folder, data_folder
+from course_utils.session import cache_folder, data_folder, named_path
 from course_utils.text import spans
 
 FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
-
-
-class ScoreboardError(RuntimeError):
-    """The scoreboard's file cannot be read."""
+_unwritten: dict[Path, list[dict[str, Any]]] = {}  # what this kernel could not write, by file
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float, float]:
@@ -69,7 +66,7 @@ def keep(name: str, scores: Mapping[str, Sequence[float]], *, real: bool) -> Non
     """
     summary(scores)
     if real:
-        report(name, None, kept={method: [float(score) for score in row] for method, row in scores.items()})
+        record(name, None, kept={method: [float(score) for score in row] for method, row in scores.items()})
 
 
 def kept(lecture: str, name: str) -> pd.DataFrame:
@@ -116,6 +113,8 @@ def add_to_scoreboard(
 ) -> None:  # fmt: skip
     """Add a method's row; the same method on the same kind of data replaces its row.
 
+    Where the file cannot be written, one line says so, and the row is known to this kernel only.
+
     Args:
         method: the name that the table and the figure show.
         scores: spam F1 in 0 .. 1 by seed, or a list of them (seeds 0, 1, ...).
@@ -125,23 +124,30 @@ def add_to_scoreboard(
         lecture: where the row comes from, "10".
 
     Raises:
-        ValueError: if a value is out of its range.
-        ScoreboardError: if the file is damaged.
+        ValueError: if a value is out of its range, or ``real`` is neither True nor False.
     """
     by_seed = dict(scores) if isinstance(scores, Mapping) else dict(enumerate(scores))
-    if not method.strip() or not by_seed or not all(0 <= score <= 1 for score in by_seed.values()):
-        raise ValueError(f"A row needs a name and scores between 0 and 1, not {method!r} with {by_seed}.")
-    if trainable < 0 or not 0 <= seconds < math.inf:
-        raise ValueError(f"{method}: trainable={trainable} and seconds={seconds} must be numbers from 0 up.")
-    row = {"method": method.strip(), "scores": {str(seed): float(score) for seed, score in by_seed.items()}}
-    row |= {"trainable": int(trainable), "seconds": float(seconds), "real": bool(real), "lecture": lecture}
-    path = _file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Lectures run side by side: nobody may write between the reading and the writing.
-    with FileLock(f"{path}.lock", timeout=60):
-        others = [old for old in _read(path) if (old["method"], old["real"]) != (row["method"], row["real"])]
-        with replace_file(path) as part:
-            part.write_text(json.dumps([*others, row], indent=1, ensure_ascii=False), encoding="utf-8")
+    row = {"method": method.strip(), "scores": {str(seed): score for seed, score in by_seed.items()}}
+    row |= {"trainable": trainable, "seconds": seconds, "real": real, "lecture": lecture}
+    # The numbers of NumPy and PyTorch as Python's own.
+    row = json.loads(json.dumps(row, default=lambda it: it.item() if hasattr(it, "item") else float(it)))
+    if wrong := _fault(row):
+        raise ValueError(f"{method!r}: {wrong}.")
+    row["trainable"], path = int(row["trainable"]), _file()
+
+    def table() -> list[dict[str, Any]]:
+        others = (old for old in _read(path) if (old["method"], old["real"]) != (row["method"], row["real"]))
+        return [*others, row]
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Lectures run side by side: nobody may write between the reading and the writing.
+        with FileLock(f"{path}.lock", timeout=60), replace_file(path) as part:
+            part.write_text(json.dumps(table(), indent=1, ensure_ascii=False), encoding="utf-8")
+        _unwritten.pop(path, None)
+    except OSError as error:
+        _unwritten[path] = table()
+        print(f"The scores of {method} are not kept: {path} cannot be written ({error.strerror or error}).")
 
 
 def scoreboard(file: Path | None = None) -> pd.DataFrame:
@@ -153,11 +159,17 @@ def scoreboard(file: Path | None = None) -> pd.DataFrame:
     Returns:
         ``method``, ``mean``, ``low``, ``high`` (95 % interval), ``seeds``, ``trainable parameters``, ``seconds``, ``data``
         (real or stand-in), ``scores``, ``lecture``; ``attrs["real"]`` is False where any row comes from stand-in data.
+        A row whose values are none is left out, and one line says so.
     """
+    path = file or _file()
+    stored = [(row, _fault(row)) for row in _read(path)]
+    for row, wrong in stored:
+        if wrong:
+            print(f"{path}: {row['method']!r} is left out: {wrong}. Mend it, or run its lecture again.")
     rows = [
         (row["method"], *interval(list(row["scores"].values())), len(row["scores"]), row["trainable"], row["seconds"],
          "real" if row["real"] else "stand-in", list(row["scores"].values()), row["lecture"])
-        for row in _read(file or _file())
+        for row, wrong in stored if not wrong
     ]  # fmt: skip
     columns = ["method", "mean", "low", "high", "seeds", "trainable parameters", "seconds", "data", "scores", "lecture"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
@@ -167,22 +179,33 @@ def scoreboard(file: Path | None = None) -> pd.DataFrame:
 
 
 def _file() -> Path:
-    return Path(os.environ.get("COURSE_SCOREBOARD") or cache_folder() / "scoreboard.json")
+    return named_path("COURSE_SCOREBOARD") or cache_folder() / "scoreboard.json"
+
+
+def _fault(row: Mapping[str, Any]) -> str:
+    """What is wrong with the values of a row; "" if nothing is."""
+    scores = list(row["scores"].values())
+    numbers = [*scores, row["trainable"], row["seconds"]]
+    positive = all(isinstance(number, Real) and 0 <= number < math.inf for number in numbers)
+    if not (row["method"] and scores and positive and max(scores) <= 1):
+        return f"it needs a name, scores from 0 to 1, trainable and seconds from 0 up, and has {numbers}"
+    return "" if isinstance(row["real"], bool) else f"real must be True or False, not {row['real']!r}"
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
+    if path in _unwritten:
+        return _unwritten[path]
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        if not all(row.keys() >= FIELDS and row["scores"] for row in rows):
+        if not all(row.keys() >= FIELDS and row["scores"].values() and row["method"].strip() for row in rows):
             raise ValueError("a row lacks a field")
         return rows
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (ValueError, AttributeError, TypeError) as error:
         names = (path.with_suffix(f".damaged-{number}.json") for number in range(1, 10_000))
         aside = next(name for name in names if not name.exists())
-        os.replace(path, aside)
-        raise ScoreboardError(
-            f"The scoreboard {path} could not be read ({error}). Nothing is lost: it was moved to {aside}. "
-            "Run the cell again to start a new scoreboard, and run the lectures whose rows you miss."
-        ) from error
+        path.replace(aside)
+        print(f"The scoreboard {path} could not be read ({error}), and is called {aside.name} from now on.")
+        print("A new one begins: run the lectures whose rows you miss.")
+        return []

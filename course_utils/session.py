@@ -7,6 +7,9 @@ without progress bars; ``laptop`` runs on real data with a small encoder; ``gpu`
 from __future__ import annotations
 
 import os
+import re
+import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 PROFILES = ("ci", "laptop", "gpu")
+PATHS = ("COURSE_CACHE", "COURSE_MIRROR", "COURSE_PROGRESS", "COURSE_SCOREBOARD")
+QUIET = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+_of_ci = ExitStack()  # takes back what profile ci has set, when another one is started in the same kernel
 T = TypeVar("T")
 
 
@@ -45,7 +51,7 @@ def current_profile(profile: str | None = None) -> str:
     Raises:
         ValueError: if the name is not one of ``ci``, ``laptop`` and ``gpu``.
     """
-    name = profile or os.environ.get("COURSE_PROFILE")
+    name = (profile or os.environ.get("COURSE_PROFILE") or "").lower()
     if not name:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):
             return "ci"
@@ -55,10 +61,28 @@ def current_profile(profile: str | None = None) -> str:
     return name
 
 
+def named_path(variable: str) -> Path | None:
+    """The absolute path that an environment variable names; None where it names none, or says "off"."""
+    named = os.environ.get(variable, "")
+    return None if named.lower() in ("", "off") else Path(os.path.abspath(os.path.expanduser(named)))
+
+
+def fix_paths() -> None:
+    """Make the paths in the environment absolute: a kernel runs in another folder than `course`.
+
+    Who has no home, and no entry among the users, as in some containers, gets one: many libraries ask for it.
+    """
+    if not os.path.isabs(os.path.expanduser("~")):
+        os.environ["HOME"] = tempfile.gettempdir()
+    for variable in PATHS:
+        if path := named_path(variable):
+            os.environ[variable] = str(path)
+
+
 def cache_folder() -> Path:
     """Where downloads and encoded features are kept: ``COURSE_CACHE``, else the user's cache folder."""
-    if folder := os.environ.get("COURSE_CACHE"):
-        return Path(folder)
+    if folder := named_path("COURSE_CACHE"):
+        return folder
     import pooch
 
     return Path(pooch.os_cache("transfer-learning-course"))
@@ -69,6 +93,12 @@ def data_folder() -> Path:
     package = Path(__file__).resolve().parent
     beside = package.parent / "data"
     return beside if (beside / "sms_standin.csv").exists() else package / "data"
+
+
+def omp_threads() -> int | None:
+    """How many threads ``OMP_NUM_THREADS`` asks for: its first number, as in "4,2"; None if that is not above 0."""
+    asked = re.match(r"\s*0*([1-9]\d*)", os.environ.get("OMP_NUM_THREADS", ""))
+    return int(asked[1]) if asked else None
 
 
 def show_progress() -> bool:
@@ -115,25 +145,35 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     """
     name = current_profile(profile)
     os.environ["COURSE_PROFILE"] = name
+    fix_paths()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Idle OpenMP threads that spin take the core away from everybody else; read once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # NumPy's own threads gain nothing on the small problems of a lecture, and fight with PyTorch's for the cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if name == "ci":
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if threads := omp_threads():
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # OpenMP can read "4,2", other libraries stop at it
+    else:
+        os.environ.pop("OMP_NUM_THREADS", None)
+    _of_ci.close()
+    unset = QUIET.keys() - os.environ.keys() if name == "ci" else set()
+    for variable in unset:
+        os.environ[variable] = QUIET[variable]
+        _of_ci.callback(os.environ.pop, variable, None)
 
     import torch
     from accelerate.utils import set_seed
+    from huggingface_hub import constants
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, user_api="blas")  # where NumPy was imported before this call
 
+    if "HF_HUB_OFFLINE" in unset:
+        _of_ci.callback(setattr, constants, "HF_HUB_OFFLINE", False)  # the hub reads its environment once
     if name == "ci":
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+        _of_ci.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads or 1)
     accelerator()
     set_seed(seed)
     set_style(big=big)
@@ -145,11 +185,14 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
 
 
 def set_style(big: bool = False) -> None:
-    """Set the course's plot style, ``course.mplstyle``; ``big`` enlarges everything for a projector."""
+    """Set the course's plot style, ``course.mplstyle``; ``big`` enlarges everything for a projector.
+
+    What it leaves open is Matplotlib's default, whatever a user's own matplotlibrc says (such as ``text.usetex``).
+    """
     import matplotlib as mpl
 
     for name in ("course", "course_big") if big else ("course",):
-        mpl.rc_file(Path(__file__).with_name(f"{name}.mplstyle"), use_default_template=False)
+        mpl.rc_file(Path(__file__).with_name(f"{name}.mplstyle"), use_default_template=name == "course")
 
 
 def device_name(device: torch.device) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from course_tools import PATIENCE
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -18,7 +20,7 @@ def printed(command: list[str]) -> dict:
         command,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=True,
         env=os.environ | {"COURSE_PROFILE": "ci"},
     )

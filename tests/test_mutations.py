@@ -151,7 +151,7 @@ MUTATIONS = {
         "models/glove.py",
         "1 / distance",
         "1.0",
-        "test_glove.py::test_counts_are_what_loops_count_wherever_the_text_is_cut_into_chunks",
+        "test_glove.py::test_counts_are_what_loops_count",
     ),
     "an analogy that may answer with its question": (
         "text/word_vectors.py",
@@ -271,19 +271,19 @@ MUTATIONS = {
         "results.py",
         "names += len(wanted_spans) + len(given_spans)",
         "names += 2 * len(given_spans)",
-        "test_labels.py::test_f1_is_that_of_all_names_together_not_the_mean_of_the_sentences",
+        "test_spans.py::test_f1_is_that_of_all_names_together_not_the_mean_of_the_sentences",
     ),
     "a name that goes on as another kind": (
-        "text/labels.py",
+        "text/words.py",
         'letter == "I" and kind == name_kind',
         'letter == "I"',
-        "test_labels.py::test_spans_are_the_names_that_the_tags_mark",
+        "test_spans.py::test_spans_are_the_names_that_the_tags_mark",
     ),
     "a name lost at the end of its sentence": (
-        "text/labels.py",
+        "text/words.py",
         'enumerate([*tags, "O"])',
         "enumerate(tags)",
-        "test_labels.py::test_names_come_back_from_their_tags",
+        "test_spans.py::test_names_come_back_from_their_tags",
     ),
     "a text that is in no batch": (
         "text/batches.py",

@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from course_tools import PATIENCE
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 GROUPS = {"dependencies": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
@@ -107,7 +109,7 @@ def test_binder_builds_from_the_same_pins_in_the_smallest_profile():
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     command = ["make", "-C", str(ROOT), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=60
+        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=PATIENCE
     )
 
 

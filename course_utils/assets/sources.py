@@ -30,10 +30,8 @@ def _fetch_zip(source: Mapping[str, Any], files: list[AssetFile], folder: Path) 
         if unsafe := [name for name in members.namelist() if not is_inside(name)]:
             raise ValueError(f"refused, the archive holds a path outside its folder: {unsafe[0]!r}")
         for file in files:
-            target = folder / file.name
-            target.parent.mkdir(parents=True, exist_ok=True)
             inside = f"{source['folder']}/{file.name}" if "folder" in source else file.name
-            with members.open(inside) as packed, target.open("wb") as out:
+            with members.open(inside) as packed, (folder / file.name).open("wb") as out:
                 # One byte more than expected is enough to see that the file is wrong, however much it unpacks to.
                 out.write(packed.read(file.bytes + 1))
 
@@ -73,10 +71,11 @@ def fetch(source: Mapping[str, Any], files: list[AssetFile], folder: Path) -> No
     Raises:
         Exception: whatever stands against this source, from any of the libraries that are used.
     """
+    for file in files:
+        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
     match source["kind"]:
         case "files":
             for file in files:
-                (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
                 _get(f"{source['url']}/{file.name}", folder / file.name)
         case "zip":
             _fetch_zip(source, files, folder)
@@ -105,4 +104,4 @@ def reason(error: BaseException) -> str:
         return f"no answer within {_timeout():g} s"
     if re.search("Max retries exceeded|Name or service not known|getaddrinfo|No address associated", text):
         return "no connection"
-    return text if len(text) <= 160 else text[:157] + "..."
+    return text if len(text) <= 160 else f"{text[:60]} ... {text[-95:]}"  # what went wrong stands at the end

@@ -12,11 +12,14 @@ Environment: ``COURSE_MIRROR``, ``COURSE_CACHE``, ``COURSE_TIMEOUT`` (seconds wi
 20), and ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` as huggingface_hub knows them.
 """
 
+import atexit
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlparse
@@ -25,10 +28,11 @@ from filelock import FileLock
 
 from course_utils.assets import sources
 from course_utils.assets.catalogue import Asset, registry, size_text
-from course_utils.files import replace_file
-from course_utils.session import cache_folder, current_profile, data_folder
+from course_utils.files import read_sealed, replace_file
+from course_utils.session import cache_folder, current_profile, data_folder, named_path
 
 LOCK_SECONDS = 3600  # how long a second process waits for the first one's download
+MADE = "made.txt"  # in an asset's folder in the cache: text that was made from its files, below its SHA-256
 
 
 class AssetError(RuntimeError):
@@ -45,6 +49,7 @@ class Failure(NamedTuple):
     source: str
     reason: str
     kind: str = "failed"  # "absent": never there; "damaged": files are there, and not what they should be
+    mend: str = ""  # what to do where files are damaged
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}"
@@ -119,7 +124,10 @@ def status(name: str | Asset, *, profile: str | None = None) -> tuple[str, list[
     asset, profile = _asset(name), current_profile(profile)
     failures: list[Failure] = []
     resolved = _look(asset, profile, failures) or (_stand_in(asset) if profile == "ci" else None)
-    damaged = [str(failure) for failure in failures if failure.kind == "damaged"]
+    damaged = [f"{failure}. What helps: {failure.mend}" for failure in failures if failure.kind == "damaged"]
+    made = cache_folder() / "assets" / asset.name / MADE
+    if os.path.exists(made) and read_sealed(made) is None:
+        damaged.append(f"course cache: {made} was changed. What helps: `course assets remove {asset.name}`")
     return resolved.origin if resolved else "", damaged
 
 
@@ -139,16 +147,20 @@ def copy_to(name: str | Asset, mirror: Path) -> Resolved:
     """Put an asset's real files into a folder that ``COURSE_MIRROR`` can name, downloading them if need be.
 
     Raises:
-        AssetError: if only a stand-in can be had.
+        AssetError: if only a stand-in can be had, or the folder cannot be written.
     """
     asset = _asset(name)
     resolved = resolve(asset, profile="laptop")
     if not resolved.real:
         raise AssetError(f"{asset.title} ({asset.name}): the real files could not be had.")
-    for file in asset.files:
-        if file.problem_in(mirror / asset.name):
-            with replace_file(mirror / asset.name / file.name) as part:
-                shutil.copyfile(resolved.path(file.name), part)
+    try:
+        for file in asset.files:
+            if file.problem_in(mirror / asset.name):
+                with replace_file(mirror / asset.name / file.name) as part:
+                    shutil.copyfile(resolved.path(file.name), part)
+    except OSError as error:
+        why = f"{mirror} cannot be written ({error.strerror or error})"
+        raise AssetError(f"{why}. Choose another folder, with {size_text(asset.bytes)} free.", why) from error
     return resolved
 
 
@@ -166,38 +178,61 @@ def _asset(name: str | Asset) -> Asset:
 
 def _real(asset: Asset, folder: Path, origin: str) -> Resolved:
     names = tuple(file.name for file in asset.files)
+    if "config.json" in names and {path.name for path in folder.iterdir()} - {*names}:
+        folder = _alone(folder, names)  # Transformers reads whatever lies in a model's folder
     return Resolved(asset.name, folder, origin, names, asset.licence, asset.citation)
+
+
+@cache
+def _alone(folder: Path, names: tuple[str, ...]) -> Path:
+    """A folder with some files of another one, and no others."""
+    alone = Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
+    atexit.register(shutil.rmtree, alone, ignore_errors=True)
+    for name in names:
+        try:
+            (alone / name).symlink_to(folder.absolute() / name)
+        except OSError:  # Windows lets only some users make links
+            shutil.copyfile(folder / name, alone / name)
+    return alone
+
+
+def _places(asset: Asset, profile: str) -> list[tuple[str, str, Path | None, str]]:
+    """Where files may lie on this machine, in order: origin, its name in messages, folder, what mends them there."""
+    name, places, data = asset.name, [], data_folder()
+    if profile != "ci":
+        mirror = named_path("COURSE_MIRROR")
+        mend = f"copy it there again, or `course assets fetch {name} --to {mirror}`"
+        places.append(("mirror", "COURSE_MIRROR", mirror and mirror / name, mend))
+        mend = f"`course assets remove {name}`, then fetch it again"
+        places.append(("cache", "course cache", cache_folder() / "assets" / name, mend))
+    if asset.course:
+        # Deleted first: Git takes a file for unchanged if only its line ends differ.
+        mend = f"delete {data / asset.course}, then git checkout -- data/{asset.course}"
+        mend += " (without a checkout, pip install --force-reinstall --no-deps transfer-learning-course)"
+        places.append(("course", "the course's data", data / asset.course, mend))
+    if asset.wheel:
+        package = asset.wheel["package"]
+        mend = f"pip install --force-reinstall --no-deps {package}"
+        places.append(("wheel", f"wheel {package}", _wheel_folder(asset.wheel), mend))
+    return places
 
 
 def _look(asset: Asset, profile: str, failures: list[Failure]) -> Resolved | None:
     """Look for the real files in the places on this machine, and note why each was no use."""
-    # Each place: origin, what to call it, folder, and what it means that there is none.
-    places: list[tuple[str, str, Path | None, str]] = []
     if profile == "ci":
         failures.append(Failure("mirror, cache and download", "not used in profile ci", "absent"))
-    else:
-        mirror = os.environ.get("COURSE_MIRROR")
-        folder = Path(mirror).expanduser() / asset.name if mirror else None
-        places.append(("mirror", "COURSE_MIRROR", folder, "not set"))
-        places.append(("cache", "course cache", cache_folder() / "assets" / asset.name, ""))
-    if asset.course:
-        places.append(("course", "the course's data", data_folder() / asset.course, ""))
-    if asset.wheel:
-        wheel = f"wheel {asset.wheel['package']}"
-        places.append(("wheel", wheel, _wheel_folder(asset.wheel), "not installed"))
-    for origin, label, folder, absent in places:
+    for origin, label, folder, mend in _places(asset, profile):
         try:
             if folder is None or not folder.is_dir():
-                failures.append(Failure(label, absent if folder is None else f"no folder {folder}", "absent"))
-                continue
-            problems = [problem for file in asset.files if (problem := file.problem_in(folder))]
+                kind = "failed" if folder and origin == "mirror" else "absent"
+                failures.append(Failure(label, f"no folder {folder}" if folder else "not there", kind))
+            elif problems := [problem for file in asset.files if (problem := file.problem_in(folder))]:
+                kind = "failed" if all(problem.endswith("is missing") for problem in problems) else "damaged"
+                failures.append(Failure(label, f"{', '.join(problems)} in {folder}", kind, mend))
+            else:
+                return _real(asset, folder, origin)
         except OSError as error:
             failures.append(Failure(label, sources.reason(error)))
-            continue
-        if not problems:
-            return _real(asset, folder, origin)
-        kind = "failed" if all(problem.endswith("is missing") for problem in problems) else "damaged"
-        failures.append(Failure(label, f"{', '.join(problems)} in {folder}", kind))
     return None
 
 
@@ -265,20 +300,18 @@ def _reasons(failures: list[Failure]) -> str:
 
 def _advice(asset: Asset, profile: str, failures: list[Failure]) -> str:
     """What was tried, and what can be done about it."""
-    steps = []
-    if asset.course:
-        steps.append("take the files from the course's repository again: git checkout -- data")
-    if asset.wheel:
-        steps.append(f"install it: pip install --force-reinstall --no-deps {asset.wheel['package']}")
+    steps = [mend for origin, _, _, mend in _places(asset, profile) if origin in ("course", "wheel")]
     if asset.sources and profile == "ci":
         steps.append("allow downloads: COURSE_PROFILE=laptop (or gpu)")
     elif asset.sources:
         steps.append("check the connection and run again")
-        room = f"{size_text(asset.bytes)} free"
-        steps.append(f"where the cache is the trouble, set COURSE_CACHE to a folder with {room}")
+        steps.append(f"if it is the cache, set COURSE_CACHE to a folder with {size_text(asset.bytes)} free")
     names = ", ".join(file.name for file in asset.files)
     mirror = f"put {names} (from {asset.home}) into FOLDER/{asset.name} and set COURSE_MIRROR=FOLDER"
     steps.append(mirror + (" in profile laptop or gpu" if profile == "ci" else ""))
     tried = "".join(f"\n  - {failure}" for failure in failures)
     todo = "".join(f"\n  - {step}" for step in steps)
-    return f"{asset.title} ({asset.name}) was not found.\nTried:{tried}\nWhat helps (one of these):{todo}"
+    why = _reasons(failures) or "it is not here"
+    return (
+        f"{asset.title} ({asset.name}) was not found: {why}.\nTried:{tried}\nWhat helps (one of these):{todo}"
+    )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from course_utils.assets import AssetError, resolve
-from course_utils.files import replace_file
+from course_utils.assets import MADE, AssetError, resolve
+from course_utils.files import read_sealed, write_sealed
 from course_utils.session import cache_folder, current_profile
 from course_utils.text import split_sentences, split_words
 
@@ -52,8 +52,8 @@ def load_corpus(*, words: int = 5_000_000, profile: str | None = None) -> Corpus
             sentences = list(_wikitext_sentences(asset.path(), words))
             return Corpus("WikiText-103", sentences, asset.origin, asset.licence, asset.citation)
         except AssetError as error:
-            short = str(error).splitlines()[0]
-            print(f"{short} 206 Wikipedia pages are used instead, a hundredth of it; results will be poorer.")
+            print(f"WikiText-103 could not be had ({error.short}). 206 Wikipedia pages are used instead,")
+            print("a hundredth of it; results will be poorer.")
     asset = resolve("wikipedia-sample", profile=profile)
     sentences = _wikipedia_sentences(asset.path())
     return Corpus("206 Wikipedia pages", sentences, asset.origin, asset.licence, asset.citation)
@@ -65,9 +65,9 @@ _TABLE_ROW = re.compile(r"^\s*(?:[|!*#:;=]|\{\||File:|Image:|Category:)")
 @lru_cache(maxsize=1)
 def _wikipedia_sentences(path: Path) -> list[str]:
     """Sentences of a Wikipedia dump; its mark-up takes seconds to strip, so the text is kept in the course cache."""
-    kept = cache_folder() / "corpora" / f"{path.name}-{path.stat().st_size}-1.txt"
-    with suppress(OSError):
-        return kept.read_text(encoding="utf-8").splitlines()
+    kept = cache_folder() / "assets" / "wikipedia-sample" / MADE
+    if text := read_sealed(kept):
+        return text.splitlines()
     from gensim.corpora.wikicorpus import extract_pages, filter_wiki
 
     sentences = []
@@ -80,8 +80,8 @@ def _wikipedia_sentences(path: Path) -> list[str]:
                 if len(split_words(plain)) > 3:
                     sentences.append(plain)
     # A cache that cannot be written to is no reason to stop.
-    with suppress(OSError), replace_file(kept) as part:
-        part.write_text("\n".join(sentences), encoding="utf-8")
+    with suppress(OSError):
+        write_sealed(kept, "\n".join(sentences))
     return sentences
 
 

@@ -9,13 +9,13 @@ from course_utils.datasets.corpora import Corpus
 from course_utils.text import split_sentences
 
 
-def load_language(name: str, *, profile: str | None = None) -> Corpus:
+def load_language(name: str) -> Corpus:
     """A small text in a language whose words have many forms, or in English for comparison.
 
     Args:
         name: ``finnish`` or ``english-genesis``, the same book in both (26,554 and 36,041 words), or ``turkish``, the 1,958
             sentences of a treebank's development and test parts, which do not belong together (19,730 words).
-        profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force. None of them can be had in ``ci``.
+            None of them can be had in profile ``ci``.
 
     Raises:
         ValueError: if the name is another one.
@@ -23,13 +23,13 @@ def load_language(name: str, *, profile: str | None = None) -> Corpus:
     """
     files = {"finnish": "finnish.txt", "english-genesis": "english-web.txt"}
     if name in files:
-        asset = resolve("genesis", profile=profile)
+        asset = resolve("genesis")
         # The lines end within sentences; the Finnish file is in Latin-1, the English one in ASCII.
         text = " ".join(asset.path(files[name]).read_text(encoding="latin-1").split())
         return Corpus(name, split_sentences(text), asset.origin, asset.licence, asset.citation)
     if name != "turkish":
         raise ValueError(f"name must be finnish, english-genesis or turkish, not {name!r}.")
-    asset = resolve("ud-turkish-boun", profile=profile)
+    asset = resolve("ud-turkish-boun")
     lines = "\n".join(asset.path(file).read_text(encoding="utf-8") for file in asset.files)
     # The sentence as it was written: the treebank's own rows split some words in two.
     sentences = re.findall(r"^# text = (.+)$", lines, flags=re.MULTILINE)

@@ -15,6 +15,7 @@ from course_utils.assets import Resolved, resolve
 SEED = 2018  # of the splits that are drawn: the random_state of the widely copied tutorial
 SMS_SPLITS = ("clean", "seed")
 LABELS = {"ham": 0, "spam": 1}
+AGAIN = "Save it as CSV with commas, in UTF-8, or take the course's own again."
 NEAR = 0.8  # Jaccard similarity of character 5-grams from which two messages count as near duplicates
 
 # A text typed on Windows and declared as Latin-1 shows the bytes 0x80-0x9f as control characters; five have no meaning.
@@ -29,9 +30,12 @@ def read_lines(path: Path) -> list[str]:
     Not splitlines(): it would also break a line at U+0085, which is an ellipsis in messages, and the like.
 
     Raises:
-        ValueError: if there is nothing but white space.
+        ValueError: if it is in another encoding, or there is nothing but white space.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark of their own
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8. {AGAIN}") from error
     if not text.strip():
         raise ValueError(f"{path} is empty.")
     return text.removesuffix("\n").split("\n")
@@ -41,13 +45,17 @@ def read_table(path: Path, *columns: str) -> pd.DataFrame:
     """A CSV file in UTF-8, its columns named in the first line; all values are text, "" where a row is too short.
 
     Raises:
-        ValueError: if it is empty or lacks one of the columns.
+        ValueError: if it cannot be read as such, is empty or lacks one of the columns.
     """
-    text = io.StringIO("\n".join(read_lines(path)))
-    frame = pd.read_csv(text, dtype=str, keep_default_na=False).fillna("")
+    try:
+        frame = pd.read_csv(io.StringIO("\n".join(read_lines(path))), dtype=str, keep_default_na=False)
+    except pd.errors.ParserError as error:
+        raise ValueError(f"{path}: {error}. {AGAIN}") from error
     if not {*columns} <= {*frame}:
-        raise ValueError(f"{path}: expected the columns {' and '.join(columns)}, found {list(frame)}.")
-    return frame
+        raise ValueError(
+            f"{path}: expected the columns {' and '.join(columns)}, found {list(frame)}. {AGAIN}"
+        )
+    return frame.fillna("")
 
 
 def sourced(frame: pd.DataFrame, asset: Resolved) -> pd.DataFrame:

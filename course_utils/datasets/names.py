@@ -12,14 +12,11 @@ NAME_TYPES = ("person", "location", "corporation", "product", "creative-work", "
 _TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in NAME_TYPES)}
 
 
-def load_entities(profile: str | None = None) -> pd.DataFrame:
+def load_entities() -> pd.DataFrame:
     """WNUT-17, posts with the names in them marked, or the stand-in where the real files cannot be had.
 
     A name's first token is tagged ``B-`` and its type, the others ``I-`` and the type, all else ``O``.
     103 training messages repeat an earlier one, 11 with other tags; they stay, as everybody's results have them.
-
-    Args:
-        profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force. ``ci`` reads the stand-in.
 
     Returns:
         One row per message in the files' order, with ``tokens``, ``tags`` (two lists of equal length) and ``split``:
@@ -31,7 +28,7 @@ def load_entities(profile: str | None = None) -> pd.DataFrame:
         ValueError: for a file that is empty or malformed (with the line).
         course_utils.assets.AssetError: if neither the files nor the stand-in can be found.
     """
-    asset = resolve("wnut17", profile=profile)
+    asset = resolve("wnut17")
     parts = [_read_tagged(asset.path(file)) for file in asset.files]
     messages = [message for part in parts for message in part]
     if asset.real:

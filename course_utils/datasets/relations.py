@@ -54,10 +54,9 @@ def load_senses() -> pd.DataFrame:
     path = data_folder() / "senses.csv"
     frame = read_table(path, "word", "sense", "sentence")
     parts = frame["sentence"].str.extract(r"^([^\[\]]*)\[([^\[\]]*)\]([^\[\]]*)$")
-    wrong = np.flatnonzero(parts[1].fillna("") != frame["word"])
+    wrong = np.flatnonzero(parts[1] != frame["word"])
     if len(wrong):
         word = frame["word"].iloc[wrong[0]]
         raise ValueError(f"{path}, line {wrong[0] + 2}: the sentence must hold [{word}] once.")
     start, sentence = parts[0].str.len(), parts[0] + parts[1] + parts[2]
-    end = start + parts[1].str.len()
-    return frame[["word", "sense"]].assign(sentence=sentence, start=start, end=end)
+    return frame[["word", "sense"]].assign(sentence=sentence, start=start, end=start + parts[1].str.len())

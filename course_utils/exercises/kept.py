@@ -15,7 +15,7 @@ from pathlib import Path
 import filelock
 
 from course_utils.files import replace_file
-from course_utils.session import cache_folder
+from course_utils.session import cache_folder, named_path
 
 DRIVE = Path("/content/drive/MyDrive")
 PATIENCE = 5.0  # seconds to wait for another kernel that is writing
@@ -28,8 +28,9 @@ _memory: dict[str, Done] = {}  # by lecture
 
 def folders() -> list[Path]:
     """Where progress is looked for; it is written to the first of these. None where it lives in memory only."""
-    if named := os.environ.get("COURSE_PROGRESS"):
-        return [] if named == "off" else [Path(named)]
+    if os.environ.get("COURSE_PROGRESS"):
+        named = named_path("COURSE_PROGRESS")
+        return [named] if named else []
     # The second holds what was done before Drive was mounted.
     drive = [DRIVE / "transfer-learning-course"] if on_colab() and DRIVE.is_dir() else []
     return [*drive, cache_folder()]

@@ -1,4 +1,7 @@
-"""The course's own pre-trained models: a folder each in ``data/checkpoints``, with a card that says how they were made."""
+"""The course's own pre-trained models: a folder each in ``data/checkpoints``, with a card that says how they were made.
+
+All raise :class:`course_utils.assets.AssetError` if a file is missing or is not the one that was published.
+"""
 
 import json
 from collections.abc import Callable
@@ -19,20 +22,12 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def load_elmo() -> tuple[BiLM, Vocabulary]:
-    """The bidirectional language model of lecture 04, and the words that it can predict; dropout off.
-
-    Raises:
-        course_utils.assets.AssetError: if a file is missing or is not the one that was published.
-    """
+    """The bidirectional language model of lecture 04, and the words that it can predict; dropout off."""
     return _load("elmo", BiLM)
 
 
 def load_language_model() -> tuple[LanguageModel, Vocabulary]:
-    """The LSTM language model that lecture 05 starts from, and its words; dropout off.
-
-    Raises:
-        course_utils.assets.AssetError: if a file is missing or is not the one that was published.
-    """
+    """The LSTM language model that lecture 05 starts from, and its words; dropout off."""
     return _load("language-model", LanguageModel)
 
 
@@ -42,9 +37,6 @@ def load_bert_mini(*, next_sentence: bool = True) -> tuple[BertForPreTraining, T
     Args:
         next_sentence: False for the one that saw the same pairs in as many steps and learned from hidden pieces alone. Its
             pooler and the head after it are as they were born.
-
-    Raises:
-        course_utils.assets.AssetError: if a file is missing or is not the one that was published.
     """
     asset = resolve("bert-mini" if next_sentence else "bert-mini-mlm")
     return _model(asset, BertForPreTraining), Tokenizer.from_file(str(asset.path("tokenizer.json")))

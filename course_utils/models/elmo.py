@@ -129,22 +129,14 @@ def turn(mask: Tensor) -> Tensor:
     return torch.where(mask > 0, mask.sum(1, keepdim=True) - 1 - place, place)
 
 
-class Predictions(NamedTuple):
-    """What the two directions know before a token, and the token, m of each."""
+def predictions(layers: Tensor, ids: Tensor, mask: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+    """Pair the last layer's states with the tokens they have to guess; padding is no token.
 
-    ahead: Tensor  # (m, units)
-    following: Tensor  # (m,): the next token
-    back: Tensor  # (m, units)
-    preceding: Tensor  # (m,): the token before
-
-
-def predictions(layers: Tensor, ids: Tensor, mask: Tensor, targets: Tensor) -> Predictions:
-    """Pair the last layer's states with the tokens they have to guess; padding is no token."""
+    Returns the states ahead (m, units), the tokens that follow them (m,), the states back, and the tokens that precede.
+    """
     units, pair = layers.shape[3] // 2, mask[:, 1:] > 0  # of two neighbours, both are tokens
     tokens, top = targets[ids], layers[-1]
-    return Predictions(
-        top[:, :-1, :units][pair], tokens[:, 1:][pair], top[:, 1:, units:][pair], tokens[:, :-1][pair]
-    )
+    return (top[:, :-1, :units][pair], tokens[:, 1:][pair], top[:, 1:, units:][pair], tokens[:, :-1][pair])
 
 
 @torch.inference_mode()

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from course_utils.text import EncodedText
 
-CHUNK = 1 << 18  # tokens that are counted at a time
-
 
 def count_cooccurrences(text: EncodedText, words: int, window: int = 10) -> scipy.sparse.csr_array:
     """How often words stand near each other: a pair at distance d adds 1/d (section 4.2), within one sentence.
@@ -31,20 +29,12 @@ def count_cooccurrences(text: EncodedText, words: int, window: int = 10) -> scip
     if window < 1:
         raise ValueError(f"window must be 1 or more, not {window!r}.")
     total = scipy.sparse.csr_array((words, words), dtype=np.float32)
-    for start in range(0, len(text), CHUNK):
-        # A chunk counts the pairs whose first word it holds, and so looks `window` tokens into the next one.
-        ids = text.ids[start : start + CHUNK + window].astype(np.int32)
-        sentences = text.sentences[start : start + CHUNK + window]
-        first, second, weight = [], [], []
-        for distance in range(1, min(window, len(ids) - 1) + 1):
-            until = min(CHUNK, len(ids) - distance)
-            pair = sentences[:until] == sentences[distance : until + distance]
-            first.append(ids[:until][pair])
-            second.append(ids[distance : until + distance][pair])
-            weight.append(np.full(len(first[-1]), 1 / distance, dtype=np.float32))
-        if first:
-            cells = (np.concatenate(weight), (np.concatenate(first), np.concatenate(second)))
-            total += scipy.sparse.coo_array(cells, shape=(words, words)).tocsr()  # sums what is in one cell
+    ids = text.ids.astype(np.int32)
+    for distance in range(1, min(window, len(ids) - 1) + 1):
+        pair = text.sentences[:-distance] == text.sentences[distance:]
+        cells = (np.ones(pair.sum(), np.float32), (ids[:-distance][pair], ids[distance:][pair]))
+        counts = scipy.sparse.coo_array(cells, shape=(words, words)).tocsr()  # sums what is in one cell
+        total += counts * np.float32(1 / distance)
     total = (total + total.T).tocsr()
     total.sort_indices()
     return total

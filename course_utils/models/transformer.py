@@ -200,13 +200,9 @@ def load_bert(config: Mapping[str, int], weights: Mapping[str, Tensor]) -> Encod
             ours = ours.replace(theirs, replacement)
         state[ours] = value
     expected = model.state_dict()
-    if missing := [name for name in expected if name not in state]:
-        absent = f"{len(missing)} of {len(expected)} are missing, the first {missing[0]!r}"
-        raise ValueError(f"These are no weights of BERT: {absent}.")
-    for name, value in expected.items():
-        if state[name].shape != value.shape:
-            shapes = f"{tuple(state[name].shape)}, and by the config it should be {tuple(value.shape)}"
-            raise ValueError(f"{name} is {shapes}: do config and weights belong together?")
+    if wrong := [n for n, value in expected.items() if n not in state or state[n].shape != value.shape]:
+        first = f"{len(wrong)} of {len(expected)} are missing or of another shape, the first {wrong[0]!r}"
+        raise ValueError(f"These are no weights of BERT, or the config is of another one: {first}.")
     model.load_state_dict({name: state[name] for name in expected})
     return model.eval()
 

@@ -15,26 +15,19 @@ from course_utils.plotting.style import COLOURS, GREY, INK, Style, canvas, finis
 
 def learning_curves(history: Any, *, real: bool = True) -> Figure:
     """Loss by epoch; ``history`` has the lists ``train_loss`` and ``validation_loss``. The lowest one is marked."""
-    train, validation = np.asarray(history.train_loss), np.asarray(history.validation_loss)
-    epochs, best = np.arange(1, len(validation) + 1), int(validation.argmin())
-    figure, ax = canvas(7.5, 3.9)
-    ax.plot(epochs, train, "s--", color=GREY, markersize=5)
-    ax.plot(epochs, validation, "o-", color=INK, markersize=5)
-    up = 8 if validation[-1] >= train[-1] else -8
-    for values, name, colour, shift in ((train, "training", GREY, -up), (validation, "validation", INK, up)):
-        style: Style = {"textcoords": "offset points", "va": "center", "color": colour}
-        ax.annotate(name, (epochs[-1], values[-1]), (11, shift), **style)
-    ax.axvline(best + 1, color=GREY, linestyle=":", zorder=0)
-    ax.plot(best + 1, validation[best], "*", color=COLOURS["spam"], markersize=16, mec="white", zorder=3)
-    ax.text(best + 1, 0.98, " lowest", transform=ax.get_xaxis_transform(), va="top", color=COLOURS["spam"])
-    low, high = min(train.min(), validation.min()), max(train.max(), validation.max())
-    ax.set(xlabel="epoch", ylabel="loss (mean over examples)", xlim=(0.7, len(epochs) * 1.17 + 0.3))
-    ax.set_ylim(low - 0.12 * (high - low) - 1e-6, high + 0.2 * (high - low) + 1e-6)
-    ax.set_xticks(epochs[:: 1 + len(epochs) // 20])
-    last = best + 1 == len(epochs)
-    advice = "the last one, more epochs might still help" if last else "keep those weights"
-    title = f"Validation loss is lowest ({validation[best]:.3f}) after epoch {best + 1}: {advice}"
-    return finish(figure, title, real=real)
+    losses = {"training": history.train_loss, "validation": history.validation_loss}
+    frame = pd.DataFrame(losses, index=range(1, len(history.train_loss) + 1))
+    best, lowest = frame["validation"].idxmin(), frame["validation"].min()
+    advice = "the last one, more epochs might still help" if best == len(frame) else "keep those weights"
+    title = f"Validation loss is lowest ({lowest:.3f}) after epoch {best}: {advice}"
+    figure = lines(frame, title, "epoch", "loss (mean over examples)", real=real)
+    (ax,) = figure.axes
+    ax.axvline(best, color=GREY, linestyle=":", zorder=0)
+    ax.plot(best, lowest, "*", color=COLOURS["spam"], markersize=16, mec="white", zorder=3)
+    ax.text(best, 0.98, " lowest", transform=ax.get_xaxis_transform(), va="top", color=COLOURS["spam"])
+    ax.margins(x=0.1, y=0.2)
+    ax.set_xticks(frame.index[:: 1 + len(frame) // 20])
+    return figure
 
 
 def intervals(
@@ -100,14 +93,15 @@ def lines(
         ax.minorticks_off()
     ax.grid(axis="y")
     if len(ends) > 1:
-        # From the highest end down, names keep a line's height between them.
+        # Names stand outside, clear of all that is drawn: from the highest end down, a line's height between them.
         figure.draw_without_rendering()
-        lowest = np.inf
+        lowest, coords = np.inf, ("axes fraction", "offset points")
         for x, y, name, colour in sorted(ends, key=lambda end: -end[1]):
             at = ax.transData.transform((x, y))[1]
             lowest = min(at, lowest - 15 * figure.dpi / 72)
-            shift = (8, (lowest - at) * 72 / figure.dpi)
-            ax.annotate(name, (x, y), shift, textcoords="offset points", va="center", color=colour)
+            leader = {"arrowstyle": "-", "linestyle": ":", "color": colour} if x != frame.index[-1] else None
+            place = (1.01, (lowest - at) * 72 / figure.dpi)
+            ax.annotate(name, (x, y), place, "data", coords, leader, va="center", color=colour)
     return finish(figure, title, frame, real=real)
 
 
@@ -152,11 +146,9 @@ def heatmap(
         ax.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", size=9, color=ink)
     ax.set_yticks(range(rows), map(plain, frame.index))
     shown = range(columns) if columns <= 20 else range(0, columns, 10)
-    ax.set_xticks(shown, [plain(frame.columns[j]) for j in shown])
-    if columns <= 20 and max(len(str(name)) for name in frame.columns) > 6:
-        ax.tick_params(axis="x", rotation=35)
-        for tick in ax.get_xticklabels():
-            tick.set(ha="right", rotation_mode="anchor")
+    long = columns <= 20 and max(len(str(name)) for name in frame.columns) > 6
+    slope: Style = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    ax.set_xticks(shown, [plain(frame.columns[j]) for j in shown], **slope)
     ax.set(xlabel=plain(frame.columns.name or ""), ylabel=plain(frame.index.name or ""))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -168,13 +160,11 @@ def word_map(points: Any, groups: Mapping[str, Sequence[str]], title: str, *, re
     """Words at their places in two dimensions, (n, 2), in the order of the groups; each group has a colour and a marker."""
     points = np.asarray(points, dtype=float)
     figure, ax = canvas(8.5, 5.6)
-    start = 0
-    for i, (name, words) in enumerate(groups.items()):
-        part = points[start : start + len(words)]
+    parts = np.split(points, np.cumsum([len(words) for words in groups.values()])[:-1])
+    for i, (name, part) in enumerate(zip(groups, parts, strict=True)):
         colour, _, marker = look(name, i)
         style: Style = {"color": colour, "marker": marker, "edgecolor": "white", "linewidth": 0.4}
         ax.scatter(*part.T, s=40, label=plain(name), **style)
-        start += len(words)
     ax.set(xlabel="first direction (no unit)", ylabel="second direction (no unit)", xticks=[], yticks=[])
     ax.margins(0.12)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.1)

@@ -91,13 +91,11 @@ def window_picture(words: Sequence[str], centres: Sequence[int], reach: int) -> 
     figure, ax = _sheet(left[-1] + 2.2, 0.55 * len(centres) + 0.1)
     for row, centre in enumerate(centres):
         y = 0.55 * (len(centres) - 1 - row) + 0.1
-        pairs = 0
+        near = [0 < abs(i - centre) <= reach for i in range(len(words))]
         for i, word in enumerate(words):
-            near = 0 < abs(i - centre) <= reach
-            pairs += near
-            face = "#F0C77A" if i == centre else "#BFDDF0" if near else "white"
+            face = "#F0C77A" if i == centre else "#BFDDF0" if near[i] else "white"
             _box(ax, left[i] + 0.03, y, widths[i] - 0.06, 0.4, plain(word), face)
-        text = plain(f"{pairs} pairs with {words[centre]!r}")
+        text = plain(f"{sum(near)} pairs with {words[centre]!r}")
         ax.text(left[-1] + 0.15, y + 0.2, text, va="center", size=10)
     title = f"Centre (yellow) and context (blue), up to {reach} words away: the window stops where the sentence stops"
     return finish(figure, title)

@@ -37,9 +37,7 @@ def is_punctuation(character: str) -> bool:
 def basic_tokens(text: str, lowercase: bool = True) -> list[str]:
     """What BERT takes for the words of a text, before it cuts them into pieces."""
     if not isinstance(text, str):
-        raise TypeError(
-            f"A text must be a string, and this is {type(text).__name__}; for several texts, call once for each."
-        )
+        raise TypeError(f"A text must be a string, not {type(text).__name__}: call once for each text.")
     cleaned = []
     for character in text:
         if character in "\t\n\r":
@@ -58,9 +56,7 @@ def basic_tokens(text: str, lowercase: bool = True) -> list[str]:
 def word_pieces(word: str, vocabulary: Container[str]) -> list[str]:
     """Greedy longest match: from the left, each time the longest piece that is in the vocabulary; ## marks "not at a start"."""
     if not isinstance(word, str):
-        raise TypeError(
-            f"A word must be a string, and this is {type(word).__name__}; for several words, call once for each."
-        )
+        raise TypeError(f"A word must be a string, not {type(word).__name__}: call once for each word.")
     if len(word) > LONGEST_WORD:
         return [UNKNOWN]
     pieces, start = [], 0

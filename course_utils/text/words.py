@@ -1,4 +1,4 @@
-"""From text to numbers: sentences, words, and a vocabulary."""
+"""From text to numbers: sentences, words, and a vocabulary; and from the tags of words to names."""
 
 import re
 from collections import Counter
@@ -12,6 +12,7 @@ import numpy as np
 # A word is letters, with an apostrophe inside at most: figures and punctuation say little about the words around them.
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _TOKEN, _DIGIT = re.compile(r"\w+(?:'\w+)*|[^\w\s]"), re.compile(r"\d")
+Span = tuple[int, int, str]  # the first token, the one after the last, the kind of name
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)\]]))\s+(?=[\"'“‘(\[]?[A-Z])|\n+")
 
 
@@ -109,3 +110,20 @@ class Vocabulary:
             lengths.append(len(known))
         numbers = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
         return EncodedText(np.array(ids, dtype=np.int64), numbers)
+
+
+def spans(tags: Sequence[str]) -> set[Span]:
+    """The names that B-, I- and O tags mark: ``["O", "B-person", "I-person"]`` -> ``{(1, 3, "person")}``.
+
+    A tag I that continues nothing of its kind begins a name, as in CoNLL's script. Without kinds, each has "".
+    """
+    names: set[Span] = set()
+    start, name_kind = None, ""  # of the name that is open
+    for place, tag in enumerate([*tags, "O"]):
+        letter, _, kind = tag.partition("-")
+        if start is not None and not (letter == "I" and kind == name_kind):
+            names.add((start, place, name_kind))
+            start = None
+        if start is None and letter != "O":
+            start, name_kind = place, kind
+    return names

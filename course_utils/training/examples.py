@@ -121,14 +121,14 @@ def whole_numbers(labels: Any) -> Tensor:
     return labels.long()
 
 
-def balanced_weights(labels: Any, classes: int | None = None) -> Tensor:
+def balanced_weights(labels: Any) -> Tensor:
     """Class weights n / (classes x n_c), shape (classes,): every class counts as much as any other in the loss.
 
     Raises:
         ValueError: if a class has no example; its weight would be infinite.
     """
     labels = whole_numbers(labels).flatten()
-    counts = torch.bincount(labels[labels != IGNORED], minlength=classes or 0)
+    counts = torch.bincount(labels[labels != IGNORED])
     if (counts == 0).any():
         missing = torch.nonzero(counts == 0).flatten().tolist()
         raise ValueError(f"No example of class {missing}: a class without examples can have no weight.")

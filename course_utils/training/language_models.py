@@ -126,9 +126,7 @@ def train_bilm(
         epochs: passes over it; the rate rises in the first tenth of all steps, then falls (:func:`warm_up`).
         tokens: per batch, padding included; sentences of like length share one.
         rate: the highest.
-        negatives: words drawn evenly from the vocabulary that compete with those of the batch; 0: all words compete.
-        seed: of the batches' order, the words drawn and the dropout.
-        after_step: is given each step's loss; all are returned.
+        negatives, seed, after_step: as in :func:`train_language_model`; all losses are returned.
     """
     torch.manual_seed(seed)
     device, words = model.softmax.weight.device, len(model.softmax.bias)

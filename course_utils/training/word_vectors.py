@@ -152,9 +152,7 @@ def train_word2vec(
         ValueError: for a text without two words in one sentence, or a setting below its least value.
     """
     if min(dimensions, window, negatives, epochs, threads) < 1 or subsample < 0 or rate <= 0:
-        raise ValueError(
-            "dimensions, window, negatives, epochs, threads must be 1 or more, the rate above 0."
-        )
+        raise ValueError("dimensions, window, negatives, epochs, threads must be 1 or more; rate above 0.")
     if len(text.ids) < 2 or not (text.sentences[1:] == text.sentences[:-1]).any():
         raise ValueError("The text has no sentence of two known words, so there is no pair to learn from.")
     if model is None:
@@ -264,14 +262,9 @@ def train_glove(
 
     Args:
         counts: X, (V, V), as :func:`count_cooccurrences` returns it.
-        dimensions: d.
         epochs: passes over the cells, in an order drawn anew each time.
-        rate: AdaGrad's learning rate.
         x_max: the count from which on all cells weigh the same; 100 in the paper, for billions of words.
-        seed: of all draws.
-        threads: with one, a run can be repeated to the bit; several write into the same vectors without waiting for each other.
-        model: go on training these vectors, in place; ``dimensions`` is then ignored.
-        after_epoch: is given the model after every pass.
+        dimensions, rate, seed, threads, model, after_epoch: as in :func:`train_word2vec`.
 
     Returns:
         The model; ``model.vectors`` are the word vectors.

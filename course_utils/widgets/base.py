@@ -3,6 +3,7 @@
 import asyncio
 import html
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -40,8 +41,9 @@ def trouble(error: Exception) -> str:
     """What went wrong, in words (HTML): a reader of a widget sees no traceback."""
     # A KeyError as text puts its message into quotation marks.
     words = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    name = "" if isinstance(error, (KeyError, ValueError)) else f"{type(error).__name__}: "
-    return note(html.escape(f"{name}{words}"), good=False)
+    if not isinstance(error, (KeyError, ValueError)):
+        words = f"{type(error).__name__}: {words}. Run the cells above again, then this one."
+    return note(html.escape(words), good=False)
 
 
 def too_long(text: str) -> str:
@@ -80,12 +82,6 @@ def wide(pixels: int = 560) -> ipw.Layout:
     return ipw.Layout(width=f"{pixels}px", max_width="100%")
 
 
-def forget(shown: ipw.HTML, *entries: ipw.DOMWidget) -> None:
-    """Clear an answer as soon as one of the entries changes: it must not stand beside what it was not given to."""
-    for entry in entries:
-        entry.observe(lambda _: setattr(shown, "value", ""), names="value")
-
-
 def follow_panel(entry: ipw.DOMWidget, answer: Callable[[str], str]) -> ipw.VBox:
     """A text field, and below it what ``answer`` says (HTML) of what stands in it, while one types."""
     shown = ipw.HTML(answer(entry.value))
@@ -93,12 +89,13 @@ def follow_panel(entry: ipw.DOMWidget, answer: Callable[[str], str]) -> ipw.VBox
     return ipw.VBox([entry, shown])
 
 
-def ask_panel(fields: Mapping[str, str], answer: Callable[..., str], button: str) -> ipw.VBox:
-    """Text fields, a button, and below it what ``answer(*contents)`` returns (HTML).
+def ask_panel(fields: Mapping[str, str], answer: Callable[..., str], button: str, rows: int = 1) -> ipw.VBox:
+    """Text fields, of one line or several, a button, and below it what ``answer(*contents)`` returns (HTML).
 
     What the fields hold is stripped; an empty one is asked for, a long one refused, and an error of ``answer`` shown in words.
     """
-    entries = [ipw.Text(value=value, description=name, layout=wide(320)) for name, value in fields.items()]
+    field = partial(ipw.Textarea, rows=rows) if rows > 1 else ipw.Text
+    entries = [field(value=value, description=name, layout=wide()) for name, value in fields.items()]
     press, shown = ipw.Button(description=button, button_style="primary"), ipw.HTML()
 
     def ask(_: Any = None) -> None:
@@ -106,10 +103,11 @@ def ask_panel(fields: Mapping[str, str], answer: Callable[..., str], button: str
         empty = [entry.description for entry, text in zip(entries, contents, strict=True) if not text]
         refusal = f"Please fill in: {', '.join(empty)}." if empty else too_long(max(contents, key=len))
         try:
-            shown.value = note(refusal) if refusal else answer(*contents)
+            shown.value = note(refusal or answer(*contents))
         except Exception as error:
             shown.value = trouble(error)
 
     press.on_click(ask)
-    forget(shown, *entries)
+    for entry in entries:  # an answer must not stand beside what it was not given to
+        entry.observe(lambda _: setattr(shown, "value", ""), names="value")
     return ipw.VBox([*entries, press, shown])

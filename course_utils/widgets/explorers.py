@@ -3,6 +3,7 @@
 import html  # noqa: I001
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import ipywidgets as ipw
@@ -48,9 +49,7 @@ def _ranking(scored: Sequence[tuple[str, float]]) -> str:
 
 def neighbours_explorer(vectors: WordVectors, word: str = "river", count: int = 8) -> None:
     """Type a word, see its nearest neighbours."""
-    panel = ask_panel(
-        {"word": word}, lambda asked: note(_ranking(vectors.neighbours(asked.lower(), count))), "Neighbours"
-    )
+    panel = ask_panel({"word": word}, lambda w: _ranking(vectors.neighbours(w.lower(), count)), "Neighbours")
     near = ", ".join(name for name, _ in vectors.neighbours(word, count))
     show_widget(panel, f"Run this cell in a notebook to type a word. Nearest to {word}: {near}.")
 
@@ -58,9 +57,7 @@ def neighbours_explorer(vectors: WordVectors, word: str = "river", count: int = 
 def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had", "has", "was")) -> None:
     """Type three words, see which fourth ones complete "a is to b as c is to"."""
     fields = dict(zip(("a", "is to b", "as c"), example, strict=True))
-    panel = ask_panel(
-        fields, lambda *words: note(_ranking(vectors.analogy(*map(str.lower, words)))), "is to …?"
-    )
+    panel = ask_panel(fields, lambda *words: _ranking(vectors.analogy(*map(str.lower, words))), "is to …?")
     best, (a, b, c) = vectors.analogy(*example, count=1)[0][0], example
     best = f"{a} is to {b} as {c} is to: {best}."
     show_widget(panel, f"Run this cell in a notebook to type three words. {best}")
@@ -68,7 +65,7 @@ def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had
 
 def blank_explorer(fill: Callable[[str], Sequence[Sequence[tuple[str, float]]]], text: str) -> None:
     """Fill in the blanks of a text: ``fill`` gives the likeliest pieces, with probabilities, for each [MASK]."""
-    panel = ask_panel({"text": text}, lambda asked: note(blanks_markup(fill(asked))), "Fill in")
+    panel = ask_panel({"text": text}, lambda asked: blanks_markup(fill(asked)), "Fill in")
     otherwise = "Run this cell in a notebook to type a text with [MASK] and see what the model puts there."
     show_widget(panel, otherwise)
 
@@ -131,23 +128,19 @@ def attention_explorer(look: Look, sentence: str, *, layer: int = 1, head: int =
         sentence: what is read at first.
         layer, head: where the sliders start, from 1.
     """
+    look = lru_cache(1)(look)  # a sentence is read once, whatever the sliders do
     tokens, maps = look(sentence)
     entry = ipw.Text(value=sentence, description="sentence", continuous_update=False, layout=wide())
     layers = ipw.IntSlider(value=layer, min=1, max=len(maps), description="layer", continuous_update=False)
     heads = ipw.IntSlider(value=head, min=1, max=maps.shape[1], description="head", continuous_update=False)
     text, picture = ipw.HTML(), ipw.Image(format="png", layout=ipw.Layout(max_width="100%"))
-    known = {sentence: (tokens, maps)}  # a sentence is read once, whatever the sliders do
 
     def answer(asked: str) -> tuple[str, Figure | None]:
         if not asked:
             return note("There is nothing to look at yet: type a sentence."), None
         if refusal := too_long(asked):
             return note(refusal, good=False), None
-        if asked not in known:
-            read = look(asked)
-            known.clear()
-            known[asked] = read
-        tokens, maps = known[asked]
+        tokens, maps = look(asked)
         if len(tokens) > 40:
             return note(f"{len(tokens)} tokens are too many for a picture: 40 at most, please."), None
         weights = maps[layers.value - 1, heads.value - 1]

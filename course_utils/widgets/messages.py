@@ -1,6 +1,8 @@
 """A filter at hand: its threshold as a slider, and messages of one's own."""
 
+import contextlib
 import html
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,7 +10,7 @@ import ipywidgets as ipw
 import numpy as np
 
 from course_utils import plotting
-from course_utils.widgets.base import LONGEST, at_rest, forget, note, put_picture, show_widget, wide
+from course_utils.widgets.base import ask_panel, at_rest, note, put_picture, show_widget, wide
 
 EXAMPLES = (
     "Running late, start dinner without me and keep some for later",
@@ -90,34 +92,18 @@ def message_box(
 
 def message_panel(predict: Callable[[str], float], *, threshold: float = 0.5) -> ipw.VBox:
     """The widget of :func:`message_box`: text, button, verdict, and what ``predict`` prints."""
-    entry = ipw.Textarea(placeholder="Type a message", description="message", rows=3, layout=wide())
-    button = ipw.Button(description="Ham or spam?", button_style="primary")
-    answer, printed = ipw.HTML(), ipw.Output()
 
     def reply(text: str) -> str:
-        if not text:
-            return note("There is nothing to read yet: type a message first.")
-        if len(text) > LONGEST:
-            long = f"That is long for a text message: {len(text):,} characters."
-            return note(f"{long} Please keep it under {LONGEST:,}; the model has only seen short ones.")
-        try:
-            with printed:
-                probability = float(predict(text))
-            if not 0 <= probability <= 1:
-                raise ValueError(f"{probability} is no probability")
-        except Exception as error:
-            words = f"The model could not answer ({html.escape(f'{type(error).__name__}: {error}')})."
-            return note(f"{words} Run the cells above again, then this one.", good=False)
+        text = " ".join(text.split())
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            probability = float(predict(text))
+        if not 0 <= probability <= 1:
+            raise RuntimeError(f"The model says {probability}, which is no probability")
         verdict = "spam" if probability >= threshold else "ham"
-        return note(
+        return (
             f"<b>{verdict}</b>: spam probability {probability:.3f}, threshold {threshold:.2f}<br>"
             f"<i>{html.escape(text[:120])}{'…' if len(text) > 120 else ''}</i>"
+            f"<pre>{html.escape(printed.getvalue())}</pre>"
         )
 
-    def ask(_: Any) -> None:
-        printed.outputs = ()
-        answer.value = reply(" ".join(entry.value.split()))
-
-    button.on_click(ask)
-    forget(answer, entry)
-    return ipw.VBox([entry, button, answer, printed])
+    return ask_panel({"message": ""}, reply, "Ham or spam?", rows=3)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from course_tools import notebooks, versions
+from course_tools import PATIENCE, notebooks, versions
 from course_tools.run import kernel_environment
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
@@ -30,7 +30,6 @@ QUIET = (
 NO_NEWS = '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}'
 # `make test` has no Playwright, and no use for these tests.
 collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_*.py"]
-START = 90  # seconds that JupyterLab may take
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest sorts by marker
@@ -102,13 +101,12 @@ class Lab:
                 cell.outputs, cell.execution_count = [], None
         notebooks.write(notebook, self.folder / name)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{self.address}/lab/tree/{name}?token={self.token}&reset")
         # Run earlier, and the cells wait for a kernel for ever.
         page.wait_for_function(
             """() => { const widget = window.jupyterapp?.shell.currentWidget;
             return widget?.context?.isReady && widget.sessionContext?.isReady && widget.sessionContext.session?.kernel?.status === 'idle'; }""",
-            timeout=120_000,
         )
         page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info")
         return Notebook(page)
@@ -222,15 +220,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             yield Lab(folder, home / "progress", address, token)
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(PATIENCE)
 
 
 def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(START * 5):
+    for _ in range(PATIENCE * 5):
         if server.poll() is not None:
             break
         try:
-            urllib.request.urlopen(f"{address}/api", timeout=5).close()
+            urllib.request.urlopen(f"{address}/api", timeout=PATIENCE).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)

@@ -46,7 +46,7 @@ def test_a_lecture_runs_and_its_widgets_answer(show, stored, shots):
     entry, said = output.locator("textarea"), output.locator('[role="status"]')
     button = output.get_by_role("button", name="Ham or spam?")
     button.click()
-    see(said).to_contain_text("type a message first")
+    see(said).to_contain_text("Please fill in: message")
     entry.fill("You have won a prize! Call now to claim it")
     see(said).to_have_count(0)
     button.press("Enter")

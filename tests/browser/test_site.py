@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from course_tools import site
+from course_tools import PATIENCE, site
 
 # What the theme owes to a Sphinx to come is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API modifications")
@@ -34,6 +34,7 @@ def opened(browser, folder):
     def open_page(name, *, width=1280, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE * 1000)
         context.set_offline(True)
         page = context.new_page()
         page.on(

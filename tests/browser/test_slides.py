@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from course_tools import notebooks, slides
+from course_tools import PATIENCE, notebooks, slides
 
 LECTURES = [path.stem for path in notebooks.find()]
 # What stands outside the frame, or is cut off without a way to scroll to it; pictures that did not come or have no
@@ -23,7 +23,7 @@ LOOK = """() => {
     if (inside === frame && out) found.push(`outside: ${box.outerHTML.slice(0, 90)}`);
     const cut = ["hidden", "clip"].includes(getComputedStyle(box).overflowY) && !box.matches(".kicker");
     if (cut && box.scrollHeight > box.clientHeight + 1) found.push(`cut off: ${box.outerHTML.slice(0, 90)}`);
-    if (box.matches(".formula, .table, pre") && box.scrollWidth > box.clientWidth + 1)
+    if (box.matches(".math_block, .table, pre") && box.scrollWidth > box.clientWidth + 1)
       found.push(`too wide: ${box.outerHTML.slice(0, 90)}`);
   }
   if (frame.scrollHeight > frame.clientHeight + 1) found.push("taller than the screen");
@@ -61,6 +61,7 @@ def built(tmp_path_factory):
 def page(browser):
     """A page without a network; at the end nothing may have been asked for or complained about."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(PATIENCE * 1000)
     context.set_offline(True)
     page, troubles = context.new_page(), []
     context.on(
@@ -126,7 +127,7 @@ def test_keys_overview_notes_and_scrolling(page, built, shots):
         page.keyboard.press("s")
     notes = speaker.value.locator(".speaker-controls-notes .value")
     notes.wait_for(state="attached")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not (said := notes.inner_text()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert len(said) > 200
@@ -157,7 +158,9 @@ def test_index_leads_to_each_lecture(page, built, shots):
 def test_on_paper_every_slide_has_its_page_and_long_code_all_its_lines(page, built):
     opened(page, built / f"{LECTURES[3]}.html", "?print-pdf")
     page.wait_for_selector(".pdf-page")
-    page.wait_for_timeout(500)
+    page.wait_for_function(
+        "[...document.querySelectorAll('.frame')].every((frame) => frame.closest('.pdf-page'))"
+    )
     sizes = page.evaluate(
         """[...document.querySelectorAll(".pdf-page .frame")].map((frame) => ({
           fits: frame.scrollHeight <= frame.closest(".pdf-page").clientHeight + 1,

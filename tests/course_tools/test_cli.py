@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import queue
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from course_tools import CourseError, cli, notebooks, report, run, sync
+from course_tools import PATIENCE, CourseError, cli, notebooks, report, run, sync
 from course_utils import assets, doctor, results
 from course_utils.assets import store
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120  # seconds
 GOOD = """\
 import os, sys
 from course_utils import expect, record
@@ -129,8 +132,28 @@ def test_versions_are_written_beside_the_lectures_and_never_over_them(course):
         assert refused.returncode == 2 and "choose another folder" in refused.stderr
         assert (course.notebooks / "00_welcome.ipynb").read_bytes() == lecture
     course.write("01_bare", "a = 1")
-    lost = course("solutions", "01")
-    assert lost.returncode == 2 and lost.stderr.startswith("course: 01_bare.ipynb: ")
+    solved = course.root / "build" / "solutions" / "00_welcome.ipynb"
+    solved.write_text(solved.read_text().replace("Solutions", "My solutions"))
+    lost = course("solutions")
+    assert lost.returncode == 2 and lost.stdout.startswith("0 notebooks in")
+    assert re.match(r"course: .*00_welcome\.ipynb stays as it is: .*\n01_bare\.ipynb: .*\n$", lost.stderr)
+    assert "My solutions" in solved.read_text()
+
+
+def test_clean_leaves_what_somebody_may_have_worked_in(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for folder in ("lectures", "student", "solutions"):
+        (tmp_path / "build" / folder).mkdir(parents=True)
+        (tmp_path / "build" / folder / "00_welcome.ipynb").write_text("{}")
+    for left in ({"student", "solutions"}, {"solutions"}):
+        cleaned = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True)
+        assert cleaned.returncode == 0 and "build/student and build/solutions stay" in cleaned.stdout
+        assert {path.name for path in (tmp_path / "build").iterdir()} == left
+        shutil.rmtree(tmp_path / "build" / "student", ignore_errors=True)
+    shutil.rmtree(tmp_path / "build" / "solutions")
+    for _ in range(2):
+        assert subprocess.run(["make", "clean"], cwd=tmp_path).returncode == 0
+        assert not (tmp_path / "build").exists()
 
 
 def test_a_second_run_says_what_moved(course):
@@ -189,6 +212,20 @@ def test_update_twice_gives_the_same_bytes_and_drops_what_is_volatile(course):
     assert notebooks.to_text(notebooks.normalise(stored)) == path.read_text(encoding="utf-8")
 
 
+def test_what_was_edited_while_it_ran_is_not_stored(course):
+    edit = "from pathlib import Path; file = Path('{}'); file.write_text(file.read_text().replace('A lecture', 'My edit'))"
+    edited = course.write("01_edited", edit.format("01_edited.ipynb"))
+    moved = course.write("02_moved", "from pathlib import Path; Path('02_moved.ipynb').unlink()")
+    course.write("03_good", "1")
+    ran = course("run", "--update")
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr
+    for name in ("01_edited", "02_moved"):
+        assert f"{name}.ipynb: not stored, it was edited while it ran" in ran.stdout
+    stored = notebooks.read(edited)
+    assert stored.cells[0].source == "# My edit" and stored.cells[1].execution_count is None
+    assert not moved.exists() and notebooks.read(course.notebooks / "03_good.ipynb").cells[1].execution_count
+
+
 def test_update_refuses_stderr_failures_and_other_profiles(course):
     noisy = course.write("01_noisy", "import sys; print('careful', file=sys.stderr)")
     broken = course.write("02_broken", "1 / 0")
@@ -201,6 +238,198 @@ def test_update_refuses_stderr_failures_and_other_profiles(course):
     refused = course("run", "--update", "--profile", "laptop")
     assert refused.returncode == 2
     assert "--profile ci" in refused.stderr
+
+
+def test_one_that_cannot_be_read_does_not_keep_the_others_from_running(course, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
+    conflict = "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> theirs\n"
+    (course.notebooks / "01_conflict.ipynb").write_text(conflict)
+    cut = "from course_utils import expect\nimport os\nexpect('share', 1.0, at_least=0.9)\nfile = os.environ['{}']\n"
+    cut += "with open(file, 'a') as report:\n    report.write('[{{\"name\": \"x')"
+    course.write("02_record", cut.format("COURSE_REPORT"))
+    course.write("03_scores", cut.format("COURSE_SCOREBOARD"))
+    course.write("04_good", "import os\nassert os.environ['OMP_NUM_THREADS'] == '4'", "1")
+    ran = course("run", "--jobs", "2")
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr
+    run = json.loads((course.root / "build" / "run.json").read_text())
+    assert [lecture["status"] for lecture in run["lectures"]] == ["failed"] * 3 + ["passed"]
+    assert run["threads"] == 4 and len(run["lectures"][1]["expectations"]) == 1
+    assert re.search(r"01_conflict, cell 1: LectureError: .*01_conflict\.ipynb is not a notebook", ran.stdout)
+    assert ran.stdout.count("what it recorded is cut off") == 2
+    assert "3 of 4 lectures failed" in (course.root / "build" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", "NaN", '{"cells": 1}', b"\xff\xfe", None,
+             '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{}]}',
+             '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "metadata": {}}]}',
+             '{"nbformat": 9, "nbformat_minor": 0, "metadata": {}, "cells": []}'],
+)  # fmt: skip
+def test_whatever_a_file_holds_it_is_named_and_nothing_is_raised(tmp_path, text):
+    path = tmp_path / "01_odd.ipynb"
+    path.mkdir() if text is None else path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    lecture = run.LectureRun(path, tmp_path / "out", "ci", 1)
+    assert lecture.run().status == "failed" and "01_odd.ipynb" in lecture.outcome.error["message"]
+
+
+def test_nobodys_own_settings_change_a_run(course, monkeypatch):
+    """IPython's configuration, its start-up files, Python's; a file in another encoding; colours for a terminal; copies."""
+    profile = course.root / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "ipython_config.py").write_text(
+        "c = get_config()\nc.InteractiveShell.ast_node_interactivity = 'all'"
+    )
+    (profile / "startup" / "mine.py").write_text("mine = 1")
+    (course.root / "start.py").write_text("theirs = 1")
+    monkeypatch.setenv("IPYTHONDIR", str(profile.parent))
+    monkeypatch.setenv("PYTHONSTARTUP", str(course.root / "start.py"))
+    monkeypatch.setenv("PYTHONWARNINGS", "always:old")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    quiet = "import warnings; warnings.warn('old', DeprecationWarning, source=None, stacklevel=9)"
+    path = course.write("01_good", "1\n'mine' in globals() or 'theirs' in globals()", quiet)
+    copies = [path.with_name(f"{name}.ipynb") for name in ("01_good-Copy1", "01_good (1)", "Untitled")]
+    for copied in copies:
+        shutil.copy(path, copied)
+    ran = course("run", "--update")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "01_good: started" in ran.stdout and len(ran.stdout.splitlines()) < 10, "bars are for terminals"
+    (shown,) = notebooks.read(path).cells[1].outputs
+    assert shown.data == {"text/plain": "False"}
+    assert all(copied.name in ran.stderr for copied in copies) and ran.stderr.count("\n") == 1
+    assert [file.name for file in (course.root / "build" / "lectures").iterdir()] == ["01_good.ipynb"]
+    assert all(notebooks.read(copied).cells[1].execution_count is None for copied in copies)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupted_run_reports_what_had_passed_and_leaves_no_kernel(course, name):
+    course.write("01_good", GOOD)
+    pid = course.root / "pid"
+    course.write("02_long", f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(f'{{os.getpid()}}\\n')\n"
+                 f"time.sleep({PATIENCE})")  # fmt: skip
+    course.write("03_never", "1")
+    # Where the tests run in the background a child may have Ctrl-C ignored.
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = f"{begin}; from course_tools.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "run", "--jobs", "1"],
+        cwd=course.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (pid.exists() and pid.read_text().endswith("\n")):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+    number = getattr(signal, name)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number and "Interrupted: the report has what had passed" in said
+    assert not psutil.pid_exists(int(pid.read_text()))
+    run = json.loads((course.root / "build" / "run.json").read_text())
+    assert run["interrupted"] == number
+    assert [lecture["status"] for lecture in run["lectures"]] == ["passed", "stopped", "stopped"]
+    assert "Interrupted: 1 of 3 lectures had passed" in (course.root / "build" / "report.html").read_text()
+
+
+def test_a_result_that_comes_long_after_its_cell_is_not_lost(course):
+    late = "import sys, time\nsys.stdout.flush_timeout = sys.stderr.flush_timeout = 0.01\n"
+    late += "get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(7))\n1 + 1"
+    lecture = run.LectureRun(course.write("01_late", late), course.root, "ci", 1)
+    assert lecture.run().passed
+    assert [output.data for output in lecture.notebook.cells[1].outputs] == [{"text/plain": "2"}]
+
+
+def test_a_kernel_that_is_only_starting_is_ended_too(course, monkeypatch):
+    lecture = run.LectureRun(
+        course.write("01_long", f"import time; time.sleep({PATIENCE})"), course.root, "ci", 1
+    )
+    started = run._Client.async_start_new_kernel_client
+
+    async def stopped_just_before(client):
+        lecture.stop()
+        return await started(client)
+
+    monkeypatch.setattr(run._Client, "async_start_new_kernel_client", stopped_just_before)
+    assert lecture.run().status == "stopped"
+    assert not lecture._processes()
+
+
+@pytest.mark.parametrize(
+    ("setting", "threads"), [("4,2", 4), ("", 3), (" 2 ", 2), ("many", 3), ("0", 3), ("-1", 3), ("1.5", 1)]
+)
+def test_threads_are_the_first_number_or_the_usual(monkeypatch, setting, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    assert run.kernel_environment("ci", "10_x", 3)["OMP_NUM_THREADS"] == str(threads)
+
+
+def command(monkeypatch, capsys, *arguments):
+    """Run the command here; its exit code and what it said on stderr."""
+    monkeypatch.setattr(sys, "argv", ["course", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["student"], ["solutions"], ["run"]], ids=lambda words: words[0])
+def test_a_full_disk_is_said_in_a_sentence_and_nothing_is_half_written(
+    course, monkeypatch, capsys, arguments
+):
+    lecture = (ROOT / "notebooks" / "00_welcome.ipynb").read_bytes()
+    (course.notebooks / "00_welcome.ipynb").write_bytes(lecture)
+    if arguments == ["run"]:
+        course.write("00_welcome", "1")
+    before, write_text = {path: path.read_bytes() for path in course.notebooks.iterdir()}, Path.write_text
+
+    def full(path, text, **options):
+        if "00_welcome" in path.name or path.suffix == ".part":
+            write_text(path, text[:100], **options)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write_text(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    code, said = command(monkeypatch, capsys, *arguments, "--out", course.root / "out")
+    assert code == 2 and re.fullmatch(r"course: \S+: No space left on device\.\n", said)
+    left = [path.name for path in (course.root / "out").rglob("*") if path.is_file()]
+    assert set(left) <= {"00_welcome.log"}  # what the kernel itself had said
+    assert {path: path.read_bytes() for path in course.notebooks.iterdir()} == before
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nothing can be made")
+@pytest.mark.parametrize(
+    "words", ["run 00 --out", "student 00 --out", "slides 00 --out", "assets fetch bert-mini --to"]
+)
+def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(monkeypatch, capsys, words):
+    code, said = command(monkeypatch, capsys, *words.split(), "/proc/x/y")
+    assert code == 2 and said.startswith("course: ") and "/proc/x" in said and said.count("\n") == 1
+
+
+def test_a_wrong_profile_in_the_environment_is_said_in_a_sentence(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_PROFILE", "huge")
+    for words in (["doctor"], ["run", "00"]):
+        code, said = command(monkeypatch, capsys, *words)
+        assert code == 2 and said.startswith("course: There is no profile 'huge'; choose one of ci,")
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_without_the_extra_lab_it_says_what_to_install(package):
+    script = f"import sys; sys.modules['{package}'] = None; from course_tools.cli import main; main()"
+    ran = subprocess.run([sys.executable, "-c", script, "doctor"], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode and ran.stderr.startswith(f"course: {package}") and ran.stderr.count("\n") == 1
+    assert "pip install" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
+)
+def test_what_a_file_has_no_letter_for_is_no_error(settings, tmp_path):
+    with (tmp_path / "said").open("wb") as file:
+        command = [sys.executable, "-m", "course_tools.cli", "doctor"]
+        ran = subprocess.run(
+            command, cwd=ROOT, env=os.environ | settings, stdout=file, stderr=subprocess.PIPE
+        )
+    said = (tmp_path / "said").read_bytes()
+    assert b"? Python" in said and b"Cache  " in said and not ran.stderr
+    assert ran.returncode == (b"Something is missing" in said)
 
 
 def test_unknown_names_are_said_in_a_sentence(course):
@@ -304,6 +533,14 @@ def test_a_synced_cell_without_source_is_an_error(name):
         sync.source_of(name)
 
 
+STUDENTS = {
+    "provenance": [{"file_id": "1aB", "timestamp": 1}],
+    "authorship_tag": "ABX9",
+    "name": "Ada's copy",
+    "include_colab_link": True,
+}
+
+
 def test_normalise_keeps_what_matters_and_nothing_else():
     cell = new_code_cell("1", execution_count=9, id="kept-id")
     cell.metadata.update(
@@ -323,7 +560,9 @@ def test_normalise_keeps_what_matters_and_nothing_else():
         installed,
     ]
     unrun = new_code_cell("2")
-    notebook = new_notebook(cells=[cell, unrun], metadata={"widgets": {}, "colab": {"gpuType": "T4"}})
+    notebook = new_notebook(
+        cells=[cell, unrun], metadata={"widgets": {}, "colab": {"gpuType": "T4", **STUDENTS}}
+    )
     stored = notebooks.normalise(notebook)
     assert notebooks.normalise(stored) == stored
     first = stored.cells[0]
@@ -336,6 +575,7 @@ def test_normalise_keeps_what_matters_and_nothing_else():
     assert first.outputs[4].traceback == ["File torch/nn.py:3"]
     assert stored.cells[1].execution_count is None
     assert stored.metadata.keys() == {"colab", "kernelspec", "language_info"}
+    assert stored.metadata.colab == {"gpuType": "T4", "provenance": []}
     assert cell.execution_count == 9, "the original is left alone"
     assert notebooks.refusals(stored) == ["cell 1 raised E: ", "cell 2 was not run"]
 
@@ -373,14 +613,14 @@ def test_a_message_whose_arrival_was_missed_is_found(monkeypatch):
     patient = run.asked_again(get_msg)
     assert asyncio.run(patient()) == "reply" and max(waited) <= 0.01
     waited.clear()
-    assert asyncio.run(patient(timeout=60)) == "reply" and max(waited) <= 0.01
+    assert asyncio.run(patient(timeout=PATIENCE)) == "reply" and max(waited) <= 0.01
 
     async def nothing(timeout):
         await asyncio.sleep(timeout)
         raise queue.Empty
 
     with pytest.raises(queue.Empty):
-        asyncio.run(run.asked_again(nothing)(timeout=0.05))
+        asyncio.run(run.asked_again(nothing)(timeout=0.05))  # runs out
 
 
 def test_a_run_asks_again_on_both_channels(course, monkeypatch, tmp_path):
@@ -422,15 +662,102 @@ def test_doctor_says_what_to_do(monkeypatch, tmp_path, capsys):
     assert "Something is missing" in capsys.readouterr().out
 
 
-def test_each_asset_that_cannot_be_fetched_says_why_and_what_helps_is_said_once(monkeypatch):
+def test_each_asset_that_cannot_be_fetched_says_why_and_one_alone_what_helps(monkeypatch):
     def resolve(name, profile):
         raise assets.AssetError(f"{name} was not found.\nWhat helps: much", f"{name}.example: no connection")
 
     monkeypatch.setattr(assets, "resolve", resolve)
     shown = CliRunner().invoke(cli.app, ["assets", "fetch", "wnut17", "genesis"])
-    assert shown.exit_code == 1 and shown.output.count("What helps") == 1
+    assert shown.exit_code == 1 and "What helps" not in shown.output
     for name in ("wnut17", "genesis"):
         assert f"{name}: not fetched ({name}.example: no connection)" in shown.output
+    assert "2 could not be fetched: `course assets fetch NAME` says what helps each." in shown.output
+    shown = CliRunner().invoke(cli.app, ["assets", "fetch", "wnut17"])
+    assert shown.exit_code == 1 and "What helps: much" in shown.output
+
+
+def test_a_disk_that_is_full_for_one_asset_leaves_room_for_the_others(monkeypatch, tmp_path):
+    copyfile = shutil.copyfile
+
+    def full(source, target):
+        if "simlex" in str(source):
+            Path(target).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    names = ["wordsim-353", "simlex-999", "google-analogies"]
+    shown = CliRunner().invoke(cli.app, ["assets", "fetch", *names, "--to", str(tmp_path / "usb")])
+    assert (
+        shown.exit_code == 1
+        and "wordsim-353: wheel" in shown.output
+        and "google-analogies: wheel" in shown.output
+    )
+    assert (
+        f"simlex-999: not fetched ({tmp_path / 'usb'} cannot be written (No space left on device))"
+        in shown.output
+    )
+    assert "Choose another folder, with 18 kB free" in shown.output
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "questions-words.txt",
+        "wordsim353.tsv",
+    ]
+
+
+@pytest.mark.parametrize("to", ["/proc/x", "/dev/null"])
+def test_a_mirror_where_nothing_can_be_written_is_said_in_a_sentence(to):
+    shown = CliRunner().invoke(cli.app, ["assets", "fetch", "simlex-999", "--to", to])
+    assert shown.exit_code == 1 and isinstance(shown.exception, SystemExit)
+    assert f"{to} cannot be written" in shown.output and "Choose another folder" in shown.output
+
+
+def test_verify_says_what_mends_each_place(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_MIRROR", str(tmp_path / "usb"))
+    (tmp_path / "usb" / "simlex-999").mkdir(parents=True)
+    (tmp_path / "usb" / "simlex-999" / "simlex999.txt").write_text("cut o")
+    kept = tmp_path / "course-cache" / "assets" / "wikipedia-sample" / "made.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("no seal")
+    shown = CliRunner().invoke(cli.app, ["assets", "verify", "simlex-999", "wikipedia-sample"])
+    assert shown.exit_code == 1
+    assert f"`course assets fetch simlex-999 --to {tmp_path / 'usb'}`" in shown.output
+    assert "`course assets remove wikipedia-sample`" in shown.output
+    for command in (["fetch", "simlex-999", "--to", str(tmp_path / "usb")], ["remove", "wikipedia-sample"]):
+        assert CliRunner().invoke(cli.app, ["assets", *command]).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["assets", "verify", "simlex-999", "wikipedia-sample"]).exit_code == 0
+
+
+def test_the_command_fixes_paths_for_the_kernels_that_it_starts(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_MIRROR", "usb")
+    assert CliRunner().invoke(cli.app, ["assets", "remove", "genesis"]).exit_code == 0
+    assert os.environ["COURSE_MIRROR"] == str(tmp_path / "usb")
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "finding"),
+    [
+        (lambda folder: None, "problem", "does not exist"),
+        (lambda folder: folder.mkdir(), "problem", "holds 0 of 16"),
+        (
+            lambda folder: [assets.copy_to(name, folder) for name in ("simlex-999", "wordsim-353")],
+            "ok",
+            "holds 2 of 16",
+        ),
+    ],
+)
+def test_doctor_knows_the_mirror(monkeypatch, tmp_path, make, status, finding):
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
+    monkeypatch.setattr(doctor, "_answers", lambda address: False)
+    folder = tmp_path / "usb"
+    make(folder)
+    assert not [check for check in doctor.doctor() if check.name == "Mirror"]  # none is named
+    monkeypatch.setenv("COURSE_MIRROR", str(folder))
+    (check,) = (check for check in doctor.doctor() if check.name == "Mirror")
+    assert (check.status, check.finding) == (status, finding.replace("16", str(len(assets.registry()))))
+    assert str(folder) in check.advice or status == "ok"
+    monkeypatch.setenv("COURSE_PROFILE", "ci")
+    assert not [check for check in doctor.doctor() if check.name == "Mirror"]  # not read there
 
 
 class Deaf(BaseHTTPRequestHandler):
@@ -473,8 +800,9 @@ def test_nothing_is_written_among_other_things(tmp_path, command):
     (tmp_path / "thesis.tex").write_text("years of work")
     ran = CliRunner().invoke(cli.app, [command, "00", "--out", str(tmp_path)])
     assert isinstance(ran.exception, CourseError) and "choose another folder" in str(ran.exception)
-    ran = CliRunner().invoke(cli.app, [command, "00", "--out", str(tmp_path / "thesis.tex")])
-    assert isinstance(ran.exception, CourseError)
+    for name in (command, "run"):
+        ran = CliRunner().invoke(cli.app, [name, "00", "--out", str(tmp_path / "thesis.tex")])
+        assert isinstance(ran.exception, CourseError) and "choose another folder" in str(ran.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

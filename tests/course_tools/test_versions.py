@@ -1,7 +1,6 @@
 """What is handed out: lectures without solutions, and the solutions alone, the same bytes each time."""
 
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -10,7 +9,7 @@ from course_tools import notebooks, versions
 from course_utils import start
 from course_utils.exercises import CheckFailed
 
-LECTURES = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+LECTURES = notebooks.find()
 
 
 @pytest.fixture(params=LECTURES, ids=lambda path: path.stem)
@@ -78,6 +77,73 @@ def test_solutions_pass_their_checks_and_stubs_say_kindly_that_they_are_stubs(le
         shell(solution)
         shell(check)
     assert capsys.readouterr().out.count("✓") == len(stubs)
+
+
+@pytest.fixture
+def handed(tmp_path):
+    """Hands out two small lectures, whose version is what `version` makes of them; returns lines and texts."""
+    folder, out = tmp_path / "notebooks", tmp_path / "out"
+    folder.mkdir()
+    for name in ("01_one", "02_two"):
+        title = nbformat.v4.new_markdown_cell(f"# {name}", id="title")
+        notebooks.write(nbformat.v4.new_notebook(cells=[title]), folder / f"{name}.ipynb")
+
+    def hand_out(version=versions.student):
+        left = versions.hand_out(sorted(folder.iterdir()), out, version)
+        return left, {path.name: path.read_text() for path in sorted(out.glob("*.ipynb"))}
+
+    hand_out.lectures, hand_out.out = folder, out
+    return hand_out
+
+
+def edit(path, old="#", new="# Solved:"):
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_version_in_which_somebody_has_worked_stays(handed):
+    assert handed()[0] == []
+    edit(handed.out / "01_one.ipynb")
+    for name in ("01_one", "02_two"):
+        edit(handed.lectures / f"{name}.ipynb", "# 0", "# Term 2: 0")
+    for _ in range(2):
+        (line,), texts = handed()
+        assert "01_one.ipynb stays as it is: it was changed since it was written" in line
+        assert "Solved" in texts["01_one.ipynb"] and "Term 2" in texts["02_two.ipynb"]
+    (handed.out / "01_one.ipynb").rename(handed.out / "01_mine.ipynb")
+    left, texts = handed()
+    assert not left and "Term 2" in texts["01_one.ipynb"] and "Solved" in texts["01_mine.ipynb"]
+
+
+@pytest.mark.parametrize("record", [None, '{"01_one.ip'])
+def test_without_a_record_only_what_is_the_same_is_written_over(handed, record):
+    handed()
+    file = handed.out / versions.RECORD
+    file.unlink() if record is None else file.write_text(record)
+    assert handed()[0] == []  # nothing has changed, and now there is a record again
+    edit(handed.lectures / "01_one.ipynb")
+    assert handed()[0] == []
+    file.unlink()
+    edit(handed.lectures / "01_one.ipynb")
+    assert len(handed()[0]) == 1
+
+
+def test_one_that_cannot_be_handed_out_does_not_keep_the_others(handed):
+    (handed.lectures / "01_one.ipynb").write_text("<<<<<<< HEAD")
+    (line,), texts = handed()
+    assert line.startswith("01_one.ipynb: ") and list(texts) == ["02_two.ipynb"]
+
+
+def test_it_is_not_handed_out_who_opened_a_lecture_on_colab(lecture):
+    lecture.metadata.colab = {
+        "provenance": [{"file_id": "ada-file"}],
+        "authorship_tag": "ada-tag",
+        "name": "ada-copy.ipynb",
+    }
+    lecture.cells[1].metadata.update(
+        id="ab12", outputId="ada-output", executionInfo={"user": {"displayName": "ada-name"}}
+    )
+    for version in (versions.student, versions.solutions, notebooks.normalise):
+        assert "ada-" not in notebooks.to_text(version(lecture))
 
 
 def test_what_cannot_be_handed_out_is_refused(lecture):

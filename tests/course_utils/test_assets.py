@@ -5,6 +5,8 @@ import importlib.util
 import io
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from course_tools import PATIENCE
 from course_utils.assets import (
     Asset,
     AssetError,
@@ -45,6 +48,14 @@ def make_asset(*sources, files=None, name="toy", **more) -> Asset:
         "files": pins,
     }
     return Asset.from_dict(name, entry | {"sources": sources} | more)
+
+
+def standin(tmp_path, monkeypatch) -> dict:
+    """What the registry says of a stand-in, whose file lies in a folder of data of its own."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "toy_standin.csv").write_text("text,label\n")
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
+    return {"files": ["toy_standin.csv"], "licence": "CC BY 4.0", "citation": "Written for the course."}
 
 
 def sha256(data: bytes) -> str:
@@ -118,12 +129,18 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("COURSE_PROFILE", "laptop")
-    monkeypatch.setenv("COURSE_TIMEOUT", "0.5")
+    monkeypatch.setenv("COURSE_TIMEOUT", str(PATIENCE))
     monkeypatch.setattr(sources, "show_progress", lambda: False)
     server = Server()
     yield server
     server.http.shutdown()
     server.http.server_close()
+
+
+def impatient(monkeypatch, behaviour: str) -> None:
+    """Give up soon what never answers."""
+    if behaviour == "silent":
+        monkeypatch.setenv("COURSE_TIMEOUT", "0.5")
 
 
 @pytest.fixture
@@ -158,7 +175,7 @@ def in_process(asset_arguments: str, **environment) -> subprocess.Popen:
 
 
 def output(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return out.strip()
 
@@ -293,17 +310,19 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_source_leaves_nothing_behind_and_is_named(fault, server, cached, tmp_path):
+def test_a_faulty_source_leaves_nothing_behind_and_is_named(fault, server, cached, tmp_path, monkeypatch):
     members, behaviour, reason = FAULTS[fault]
+    impatient(monkeypatch, behaviour)
     source = server.zip("/a.zip", members or {}, behaviour)
     if members is None:
         del server.pages["/a.zip"]
     with pytest.raises(AssetError) as error:
         resolve(make_asset(source))
+    monkeypatch.setenv("COURSE_TIMEOUT", str(PATIENCE))
     message = str(error.value)
     assert f"{server.url}/a.zip: " in message and reason in message
     for part in (
-        "COURSE_MIRROR: not set",
+        "COURSE_MIRROR: not there",
         "course cache: ",
         "COURSE_CACHE",
         "http://toy.example",
@@ -368,13 +387,17 @@ def test_plain_files_are_fetched_one_by_one_and_only_where_the_cache_lacks_them(
     ],
     ids=["wrong digest", "cut half way", "file cut short", "404", "time-out"],
 )
-def test_a_faulty_plain_file_leaves_nothing_behind_and_is_named(damage, behaviour, reason, server, cached):
+def test_a_faulty_plain_file_leaves_nothing_behind_and_is_named(
+    damage, behaviour, reason, server, cached, monkeypatch
+):
     """The second of two files is at fault: the first, whole one must not stay either."""
+    impatient(monkeypatch, behaviour)
     source = serve_files(server, "/main", PLAIN)
     server.pages["/main/deep/test.annotated"] = damage(PLAIN["deep/test.annotated"])
     server.faults["/main/deep/test.annotated"] = behaviour
     with pytest.raises(AssetError) as error:
         resolve(make_asset(source, files=PLAIN))
+    monkeypatch.setenv("COURSE_TIMEOUT", str(PATIENCE))
     assert f"{server.url}/main: " in str(error.value) and reason in str(error.value)
     assert "/main/deep/test.annotated" in server.requests and cached() == []
     mended = serve_files(server, "/copy", PLAIN)
@@ -398,17 +421,20 @@ def test_a_damaged_file_in_the_cache_is_replaced_or_removed(server, cached, tmp_
 def test_the_stand_in_is_used_visibly_and_downloads_are_not_tried_again(
     server, tmp_path, monkeypatch, capsys
 ):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "toy_standin.csv").write_text("text,label\n")
-    monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
-    stand_in = {"files": ["toy_standin.csv"], "licence": "CC BY 4.0", "citation": "Written for the course."}
-    asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, stand_in=stand_in)
+    asset = make_asset(
+        {"kind": "zip", "url": server.url + "/none.zip"}, stand_in=standin(tmp_path, monkeypatch)
+    )
     found = resolve(asset)
     line = capsys.readouterr().out
     assert line.count("\n") == 1 and "stand-in written for this course" in line and ": HTTP 404)" in line
     assert (found.origin, found.real, found.citation) == ("stand-in", False, "Written for the course.")
     assert resolve(asset) == found
     assert server.requests == ["/none.zip"] and capsys.readouterr().out == ""
+    other = make_asset(stand_in=asset.stand_in, name="other")
+    monkeypatch.setenv("COURSE_MIRROR", "usb")
+    monkeypatch.chdir(tmp_path)
+    assert not resolve(other).real  # where was it looked for?
+    assert f"COURSE_MIRROR: no folder {tmp_path / 'usb' / 'other'}" in capsys.readouterr().out
     assert resolve(asset, profile="ci") == found and capsys.readouterr().out == ""
 
 
@@ -428,11 +454,9 @@ def test_a_mirror_is_filled_with_whole_files_only_and_serves_without_a_network(
 
 
 def test_a_stand_in_is_not_put_on_a_mirror(server, tmp_path, monkeypatch):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "toy_standin.csv").write_text("text,label\n")
-    monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
-    stand_in = {"files": ["toy_standin.csv"], "licence": "CC BY 4.0", "citation": "Written for the course."}
-    asset = make_asset({"kind": "zip", "url": server.url + "/none.zip"}, stand_in=stand_in)
+    asset = make_asset(
+        {"kind": "zip", "url": server.url + "/none.zip"}, stand_in=standin(tmp_path, monkeypatch)
+    )
     with pytest.raises(AssetError, match="real files could not be had"):
         copy_to(asset, tmp_path / "stick")
     assert not (tmp_path / "stick").exists()
@@ -466,7 +490,7 @@ def test_a_full_disk(limit, server, cached):
         [sys.executable, "-B", "-c", script, json.dumps([str(ROOT), str(Path(__file__).parent)])],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert result.returncode == 1
     assert "AssetError" in result.stderr and "File too large" in result.stderr and "B free" in result.stderr
@@ -475,7 +499,7 @@ def test_a_full_disk(limit, server, cached):
 
 def test_two_processes_fetch_once(server, cached):
     source = server.zip("/a.zip", {"toy.txt": CONTENT}, "slow")
-    processes = [in_process(repr(source), COURSE_TIMEOUT="20") for _ in range(2)]
+    processes = [in_process(repr(source), COURSE_TIMEOUT=str(PATIENCE)) for _ in range(2)]
     assert sorted(output(process) for process in processes) == ["cache", "download"]
     assert server.requests == ["/a.zip"]
     assert cached() == ["assets/toy/toy.txt"]
@@ -484,7 +508,7 @@ def test_two_processes_fetch_once(server, cached):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_process_killed_half_way_leaves_no_half_file(server, cached):
     source = server.zip("/a.zip", {"toy.txt": CONTENT}, "slow")
-    process = in_process(repr(source), COURSE_TIMEOUT="20")
+    process = in_process(repr(source), COURSE_TIMEOUT=str(PATIENCE))
     while not server.requests:
         assert process.poll() is None
         time.sleep(0.02)
@@ -507,7 +531,7 @@ def hub_environment(server: Server, tmp_path: Path) -> dict[str, str]:
         "HF_ENDPOINT": server.url,
         "HF_HOME": str(tmp_path / "hf"),
         "HF_HUB_OFFLINE": "0",
-        "COURSE_TIMEOUT": "5",
+        "COURSE_TIMEOUT": str(PATIENCE),
     }
 
 
@@ -582,8 +606,169 @@ def test_a_table_on_the_hub_gives_the_original_file(server, tmp_path, mirror, mo
     assert rebuilt.read_bytes() == original
 
 
+def test_a_table_in_the_hubs_own_cache_is_used(tmp_path, monkeypatch):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"text": ["see you\n", "WIN"], "label": [0, 1]}), tmp_path / "cached.parquet")
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache", lambda **_: str(tmp_path / "cached.parquet")
+    )
+    source = HUB | {"kind": "hub-table", "table": "plain/train.parquet", "text": "text", "label": "label"}
+    (tmp_path / "into").mkdir()
+    sources.fetch(source | {"labels": ["ham", "spam"]}, list(make_asset().files), tmp_path / "into")
+    assert (tmp_path / "into" / "toy.txt").read_bytes() == b"ham\tsee you\nspam\tWIN\n"
+
+
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 kB"), (45_300, "45 kB"), (91_600_000, "91.6 MB"), (1_234_500_000, "1,234.5 MB")]
 )
 def test_sizes_are_told_as_for_downloads(size, text):
     assert size_text(size) == text
+
+
+# Files that nobody registered, and files that were changed
+
+
+def test_only_registered_files_reach_a_loader(tmp_path, monkeypatch):
+    """MiniLM from a mirror, beside a file that Transformers reads, too: it would exchange [CLS] and [MASK]."""
+    wheel = resolve("minilm")
+    folder = tmp_path / "mirror" / "minilm"
+    folder.mkdir(parents=True)
+    for name in wheel.files:
+        shutil.copyfile(wheel.path(name), folder / name)
+    exchanged = {"cls_token": "[MASK]", "mask_token": "[CLS]"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(exchanged))
+    (folder / "added_tokens.json").write_text(json.dumps({"you": 7}))
+    (folder / "adapter_config.json").write_text("{}")
+    monkeypatch.setenv("COURSE_MIRROR", str(tmp_path / "mirror"))
+    found = resolve("minilm", profile="laptop")
+    assert found.origin == "mirror" and {path.name for path in found.folder.iterdir()} == set(found.files)
+    assert all(found.path(name).read_bytes() == wheel.path(name).read_bytes() for name in found.files)
+    assert resolve("minilm", profile="laptop").folder == found.folder  # one folder a process
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
+    assert tokenizer.convert_ids_to_tokens(tokenizer("see you")["input_ids"]) == [
+        "[CLS]",
+        "see",
+        "you",
+        "[SEP]",
+    ]
+    assert tokenizer.mask_token == "[MASK]"
+
+
+def test_where_links_are_not_allowed_files_are_copied(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(1314, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    asset = make_asset(files={"config.json": b"{}", "model.safetensors": CONTENT})
+    folder = tmp_path / "course-cache" / "assets" / "toy"
+    folder.mkdir(parents=True)
+    for name, data in {"config.json": b"{}", "model.safetensors": CONTENT, "tokenizer.json": b"{}"}.items():
+        (folder / name).write_bytes(data)
+    found = resolve(asset, profile="laptop")
+    assert sorted(path.name for path in found.folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert found.path("model.safetensors").read_bytes() == CONTENT and found.folder != folder
+
+
+def test_what_was_damaged_says_what_mends_it_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
+    monkeypatch.setenv("COURSE_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path / "data")
+    wheel = {"package": "damaged-wheel", "module": "damaged_wheel", "folder": "data"}
+    asset = make_asset(wheel=wheel, course="checkpoints/toy")
+    places = {
+        tmp_path / "mirror" / "toy": f"course assets fetch toy --to {tmp_path / 'mirror'}",
+        tmp_path / "course-cache" / "assets" / "toy": "course assets remove toy",
+        tmp_path / "data" / "checkpoints" / "toy": "git checkout -- data/checkpoints/toy",
+        tmp_path / "site" / "damaged_wheel" / "data": "pip install --force-reinstall --no-deps damaged-wheel",
+    }
+    for folder in places:
+        folder.mkdir(parents=True)
+        (folder / "toy.txt").write_bytes(CONTENT[:100])
+    origin, damaged = status(asset)
+    assert origin == "" and len(damaged) == len(places)
+    for line, (folder, advice) in zip(damaged, places.items(), strict=True):
+        assert str(folder) in line and advice in line.partition("What helps: ")[2]
+
+
+def git(*arguments, cwd):
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments]
+    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True, timeout=300).stdout
+
+
+@pytest.fixture(scope="module")
+def windows_clone(tmp_path_factory):
+    """The course as Git for Windows clones it: with the setting that turns line ends into those of Windows."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("needs git and a checkout")
+    folder = tmp_path_factory.mktemp("windows")
+    git("clone", "-q", "--depth=1", "-c", "core.autocrlf=true", ROOT.as_uri(), "course", cwd=folder)
+    return folder / "course"
+
+
+def test_git_for_windows_leaves_every_file_what_it_should_be(windows_clone):
+    for asset in registry().values():
+        for file in asset.files if asset.course else ():
+            assert file.problem_in(windows_clone / "data" / asset.course) is None
+    assert b"\r\n" not in (windows_clone / "data" / "senses.csv").read_bytes()
+
+
+def test_a_file_that_git_changed_is_mended_as_the_advice_says(tmp_path, monkeypatch):
+    """A clone from before .gitattributes: Git finds nothing to do, whatever it is asked to check out."""
+    upstream, clone = tmp_path / "upstream", tmp_path / "clone"
+    folder = upstream / "data" / "checkpoints" / "toy"
+    folder.mkdir(parents=True)
+    config = b'{\n"units": 3}\n'
+    (folder / "config.json").write_bytes(config)
+    git("init", "-q", cwd=upstream)
+    git("add", ".", cwd=upstream)
+    git("commit", "-qm", "data", cwd=upstream)
+    git("clone", "-q", "-c", "core.autocrlf=true", str(upstream), str(clone), cwd=tmp_path)
+    shutil.copyfile(ROOT / ".gitattributes", upstream / ".gitattributes")
+    git("add", ".", cwd=upstream)
+    git("commit", "-qm", "line ends", cwd=upstream)
+    git("pull", "-q", cwd=clone)
+    monkeypatch.setattr(store, "data_folder", lambda: clone / "data")
+    asset = make_asset(files={"config.json": config}, course="checkpoints/toy")
+    git("checkout", "--", "data", cwd=clone)
+    with pytest.raises(AssetError, match="has 16 bytes instead of 14") as error:
+        resolve(asset)
+    advice = re.search(r"delete (.*), then git (checkout -- \S+)", str(error.value))
+    shutil.rmtree(advice[1])
+    git(*advice[2].split(), cwd=clone)
+    assert resolve(asset).origin == "course"
+
+
+def test_a_reason_is_not_cut_off():
+    reached = (
+        "https://huggingface.co/datasets/Salesforce/wikitext/resolve/b08601e0/"
+        + "deep/" * 30
+        + "train.parquet"
+    )
+    told = sources.reason(
+        RuntimeError(f"Cannot reach {reached}: offline mode is enabled. Unset HF_HUB_OFFLINE.")
+    )
+    assert told.endswith("offline mode is enabled. Unset HF_HUB_OFFLINE.") and len(told) <= 160
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "a file", "a full disk"])
+def test_a_mirror_that_cannot_be_written_is_an_asset_error(server, tmp_path, monkeypatch, place):
+    asset = make_asset(server.zip("/a.zip", {"toy.txt": CONTENT}))
+    mirror = Path(place) if place == "/proc/x" else tmp_path / "mirror"
+    if place == "a file":
+        mirror.write_text("")
+    if place == "a full disk":
+
+        def full(source, target):
+            Path(target).write_bytes(CONTENT[:10])
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(
+        AssetError, match=r"cannot be written .*\. Choose another folder, with 8 kB free"
+    ) as error:
+        copy_to(asset, mirror)
+    assert str(mirror) in error.value.short
+    assert not [path for path in tmp_path.rglob("mirror/**/*") if path.is_file()]

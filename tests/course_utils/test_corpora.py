@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from course_utils.assets import AssetError, store
+from course_utils.assets import AssetError, remove, status, store
 from course_utils.datasets import corpora, load_corpus
 
 
@@ -29,6 +29,38 @@ def test_the_sample_is_parsed_once_and_then_read_back(monkeypatch):
     assert load_corpus().sentences == first
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: text.partition("\n")[0],
+        lambda text: text.replace("drink", "brink", 1),
+        lambda text: text + "\nOne more sentence.",
+        lambda text: "\ud800",  # no text at all
+    ],
+    ids=["cut off", "empty", "the seal alone", "changed", "added to", "bytes"],
+)
+def test_a_damaged_cache_is_noticed_and_made_again(tmp_path, monkeypatch, damage):
+    pages = [("Tea", "Tea is a drink that is made of leaves. It is drunk hot in most places.", 1)]
+    monkeypatch.setattr("gensim.corpora.wikicorpus.extract_pages", lambda *a, **k: pages)
+    (kept,) = (tmp_path / "course-cache" / "assets" / "wikipedia-sample" / name for name in ["made.txt"])
+
+    def sentences():
+        corpora._wikipedia_sentences.cache_clear()
+        return load_corpus().sentences
+
+    assert sentences() == ["Tea is a drink that is made of leaves.", "It is drunk hot in most places."]
+    whole = kept.read_bytes()
+    assert status("wikipedia-sample") == ("wheel", [])
+    kept.write_bytes(damage(whole.decode()).encode(errors="surrogatepass"))
+    (line,) = status("wikipedia-sample")[1]
+    assert str(kept) in line and "course assets remove wikipedia-sample" in line
+    assert sentences() == ["Tea is a drink that is made of leaves.", "It is drunk hot in most places."]
+    assert kept.read_bytes() == whole and status("wikipedia-sample") == ("wheel", [])
+    assert remove("wikipedia-sample") == len(whole) and not kept.exists()
+
+
 def test_a_cache_that_cannot_be_written_to_is_no_reason_to_stop(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
@@ -46,7 +78,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, monkeypatch):
     corpora._wikipedia_sentences.cache_clear()
     monkeypatch.setattr("pathlib.Path.write_text", full)
     assert load_corpus().sentences
-    assert not list((tmp_path / "course-cache" / "corpora").iterdir())
+    assert not list((tmp_path / "course-cache" / "assets" / "wikipedia-sample").iterdir())
 
 
 def test_wikitext_is_read_by_whole_articles_and_its_marks_undone(tmp_path):
@@ -71,7 +103,8 @@ def test_without_wikitext_the_sample_is_used_and_said_so(monkeypatch, capsys):
     assert (
         said.startswith("WikiText-103")
         and "206 Wikipedia pages are used instead" in said
-        and said.count("\n") == 1
+        and "results will be poorer" in said
+        and said.count("\n") == 2
     )
 
 

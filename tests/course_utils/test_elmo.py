@@ -67,7 +67,8 @@ def test_padding_is_no_prediction(model):
     short = elmo.predictions(model(ids, mask, text.spelled), ids, mask, targets)
     long = elmo.predictions(model(longer_ids, longer_mask, text.spelled), longer_ids, longer_mask, targets)
     n = sum(len(sentence) + 1 for sentence in SENTENCES)
-    assert len(short.following) == len(short.preceding) == n
+    _, following, _, preceding = short
+    assert len(following) == len(preceding) == n
     for one, other in zip(short, long, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -76,12 +77,13 @@ def test_each_direction_guesses_the_neighbour_on_its_side(model):
     text = elmo.encode_words(SENTENCES[1:2], VOCABULARY)
     ids, mask = pad_rows(text.rows)
     layers = model(ids, mask, text.spelled)
-    both = elmo.predictions(layers, ids, mask, torch.from_numpy(text.targets))
+    targets = torch.from_numpy(text.targets)
+    ahead, following, back, preceding = elmo.predictions(layers, ids, mask, targets)
     a, dog, ran = (VOCABULARY.index[word] + 2 for word in SENTENCES[1])
-    assert both.following.tolist() == [a, dog, ran, elmo.BOUNDARY]
-    assert both.preceding.tolist() == [elmo.BOUNDARY, a, dog, ran]
-    torch.testing.assert_close(both.ahead, layers[-1, 0, :4, :12])
-    torch.testing.assert_close(both.back, layers[-1, 0, 1:, 12:])
+    assert following.tolist() == [a, dog, ran, elmo.BOUNDARY]
+    assert preceding.tolist() == [elmo.BOUNDARY, a, dog, ran]
+    torch.testing.assert_close(ahead, layers[-1, 0, :4, :12])
+    torch.testing.assert_close(back, layers[-1, 0, 1:, 12:])
 
 
 def test_the_second_layer_has_a_residual(model):

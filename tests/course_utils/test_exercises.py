@@ -3,7 +3,6 @@
 import math
 import re
 from fractions import Fraction
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -11,10 +10,11 @@ import pytest
 import torch
 from exercise_contract import ExerciseContract, name_of
 
+from course_tools import notebooks
 from course_utils.exercises import CheckFailed, check, lecture_00, lecture_10
 from course_utils.exercises.engine import call
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = notebooks.find()
 
 
 # --- answers: the first of each list is right; the others come with a piece of their diagnosis

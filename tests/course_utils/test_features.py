@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from test_assets import REVISION, hub_environment, server  # noqa: F401 - server is a fixture
 from transformers import BertConfig, BertModel
 
+from course_tools import PATIENCE
 from course_utils.assets import AssetError
 from course_utils.features import POOLINGS, Encoder, cache, encode, load_encoder, standardise
 from course_utils.features import encoder as encoding
@@ -446,7 +447,7 @@ def stored():
     files = list((cache_folder() / "features").glob("*.sqlite"))
     if not files:
         return 0
-    database = sqlite3.connect(files[0], timeout=60)
+    database = sqlite3.connect(files[0], timeout=PATIENCE)
     try:
         return database.execute("SELECT count(*) FROM vectors").fetchone()[0]
     except sqlite3.OperationalError:
@@ -458,7 +459,7 @@ def stored():
 def test_a_killed_run_goes_on_where_it_stopped(encoder, forwards, capsys):
     process = child(0.05)
     start(process)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while stored() < 100 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
@@ -478,7 +479,7 @@ def test_two_processes_at_once(encoder, forwards):
     for process in processes:
         start(process)
     for process in processes:
-        lines = process.communicate(timeout=120)[0].splitlines()
+        lines = process.communicate(timeout=PATIENCE)[0].splitlines()
         assert process.returncode == 0
         assert len(lines) == 1, lines  # no complaint about the cache
     assert stored() == 400

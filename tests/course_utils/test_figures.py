@@ -100,7 +100,8 @@ def test_padding_is_hatched_where_the_mask_is_0_and_each_cell_has_its_token():
 @pytest.mark.parametrize("validation", [[0.6, 0.45, 0.5], [0.5, 0.42, 0.3]])
 def test_learning_curves_are_named_and_the_lowest_validation_loss_is_marked(validation):
     train, best = [0.7, 0.5, 0.4], int(np.argmin(validation))
-    (ax,) = plotting.learning_curves(SimpleNamespace(train_loss=train, validation_loss=validation)).axes
+    figure = plotting.learning_curves(SimpleNamespace(train_loss=train, validation_loss=validation))
+    (ax,) = figure.axes
     first, second, vertical, star = ax.lines
     assert (list(first.get_xdata()), list(first.get_ydata())) == ([1, 2, 3], train)
     assert (list(second.get_xdata()), list(second.get_ydata())) == ([1, 2, 3], validation)
@@ -109,7 +110,9 @@ def test_learning_curves_are_named_and_the_lowest_validation_loss_is_marked(vali
     names = {text.get_text(): text for text in ax.texts}
     for line, name in ((first, "training"), (second, "validation")):
         assert names[name].xy == (3, line.get_ydata()[-1]) and names[name].get_color() == line.get_color()
-    assert (names["validation"].xyann[1] > 0) == (validation[-1] > train[-1])
+    heights = {name: 72 / figure.dpi * ax.transData.transform(names[name].xy)[1] + names[name].xyann[1]
+               for name in ("training", "validation")}  # fmt: skip
+    assert (heights["validation"] > heights["training"]) == (validation[-1] > train[-1])
     assert names[" lowest"].get_position()[0] == best + 1
 
 
@@ -274,6 +277,18 @@ def test_names_at_the_ends_of_lines_keep_their_order():
     ends = {text.get_text(): text.xyann[1] + 72 / figure.dpi * figure.axes[0].transData.transform(text.xy)[1]
             for text in figure.axes[0].texts}  # fmt: skip
     assert ends["high"] - ends["middle"] > 14 and ends["middle"] - ends["low"] > 14
+
+
+def test_names_of_lines_stand_clear_of_whatever_is_drawn_in_the_axes():
+    """Whatever a lecture adds, intervals or a line across: names stand beside it, also where a curve ends early."""
+    frame = pd.DataFrame({"early": [0.2, 0.8, np.nan, np.nan], "all the way": [0.1, 0.5, 0.7, 0.75]})
+    figure = plotting.lines(frame, "Two lines, one of which ends early", "x", "y")
+    (ax,) = figure.axes
+    ax.axhline(0.7)
+    figure.draw_without_rendering()
+    assert all(Text.get_window_extent(text).x0 > ax.get_window_extent().x1 for text in ax.texts)
+    early, late = ax.texts
+    assert early.arrow_patch is not None and late.arrow_patch is None  # the way back to its end
 
 
 @pytest.mark.parametrize("columns", [["ham"], ["ham", "spam"], ["one", "two", "three"]])

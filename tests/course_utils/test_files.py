@@ -95,9 +95,11 @@ def test_what_a_killed_process_left_goes_but_not_what_another_is_writing(tmp_pat
     code = (
         "import sys, time; from pathlib import Path; from course_utils.files import replace_file\n"
         "with replace_file(Path(sys.argv[1])) as part:\n"
-        "    part.write_text('half'); print('writing', flush=True); time.sleep(60)"
+        "    part.write_text('half'); print('writing', flush=True); input()"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline().strip() == "writing"
     process.send_signal(signal.SIGKILL)
     process.communicate()

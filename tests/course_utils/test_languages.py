@@ -16,7 +16,7 @@ def files(tmp_path, monkeypatch):
         for name, content in contents.items():
             (tmp_path / name).write_bytes(content)
         resolved = Resolved("toy", tmp_path, "mirror", tuple(contents), "CC0", "Nobody.")
-        monkeypatch.setattr(languages, "resolve", lambda name, profile=None: resolved)
+        monkeypatch.setattr(languages, "resolve", lambda name: resolved)
 
     return write
 
@@ -50,10 +50,11 @@ def test_a_language_that_is_not_there_is_refused():
         ("turkish", 1958, 19_730, 10_300, ["fakülteyi", "bitirenler", "en", "uçtan", "göreve"]),
     ],
 )
-def test_the_real_languages(mirror, name, sentences, words, different, some):
+def test_the_real_languages(mirror, monkeypatch, name, sentences, words, different, some):
     if not {"genesis", "ud-turkish-boun"} <= {path.name for path in mirror.iterdir()}:
         pytest.skip("needs genesis and ud-turkish-boun in COURSE_MIRROR")
-    corpus = load_language(name, profile="laptop")
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
+    corpus = load_language(name)
     flat = [word for sentence in corpus.words for word in sentence]
     assert (len(corpus.sentences), len(flat), len(set(flat))) == (sentences, words, different)
     assert corpus.words[0][: len(some)] == some and corpus.origin == "mirror"

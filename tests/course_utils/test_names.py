@@ -95,6 +95,14 @@ def test_malformed_tags(text, message, messages):
     assert str(path) in str(error.value)
 
 
+def test_tags_in_another_encoding_are_named(messages):
+    path = messages("ok\tO\n")
+    path.write_bytes("Käse\tO\n".encode("cp1252"))
+    with pytest.raises(ValueError, match="is not in UTF-8") as error:
+        load_entities()
+    assert str(path) in str(error.value)
+
+
 @pytest.mark.parametrize("blank", ["\n", "\t\n", " \t \n", "\n\n\n", "\r\n"])
 @pytest.mark.parametrize("end", ["", "\n", "\n\t\n"])
 def test_messages_are_parted_by_lines_of_white_space(blank, end, messages):
@@ -105,10 +113,11 @@ def test_messages_are_parted_by_lines_of_white_space(blank, end, messages):
     ]
 
 
-def test_the_real_names(mirror):
+def test_the_real_names(mirror, monkeypatch):
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
     if not (mirror / "wnut17").is_dir():
         pytest.skip("needs wnut17 in COURSE_MIRROR")
-    frame = load_entities("laptop")
+    frame = load_entities()
     check_tags(frame)
     assert (frame.attrs["origin"], frame.attrs["real"]) == ("mirror", True)
     assert frame["split"].tolist() == ["train"] * 3394 + ["validation"] * 1009 + ["test"] * 1287
@@ -121,13 +130,14 @@ def test_the_real_names(mirror):
     }
 
 
-def test_the_traps_of_the_real_names(mirror):
-    """What the docstring says of the training file."""
+def test_the_traps_of_the_real_names(mirror, monkeypatch):
+    """What is true of the training file."""
+    monkeypatch.setenv("COURSE_PROFILE", "laptop")
     if not (mirror / "wnut17").is_dir():
         pytest.skip("needs wnut17 in COURSE_MIRROR")
     text = (mirror / "wnut17" / "wnut17train.conll").read_text(encoding="utf-8")
     assert text.count("\n\t\n") == 2394
-    frame = load_entities("laptop").query("split == 'train'")
+    frame = load_entities().query("split == 'train'")
     texts = frame["tokens"].map(tuple)
     assert texts.duplicated().sum() == 103
     assert (frame["tags"].map(tuple).groupby(texts).nunique() > 1).sum() == 11

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from course_tools import PATIENCE
 from course_tools import notebooks as lectures
 from course_utils.exercises import CHECKS, SOLUTION, CheckFailed, kept, progress, quiz
 from course_utils.exercises.lecture_00 import check_first_contact
@@ -124,7 +125,7 @@ def test_kernels_that_write_at_once_lose_nothing(place):
     for kernel in kernels:
         kernel.stdin.write("\n")
         kernel.stdin.flush()
-    assert [kernel.wait(60) for kernel in kernels] == [0, 0]
+    assert [kernel.wait(PATIENCE) for kernel in kernels] == [0, 0]
     for kernel in kernels:
         kernel.stdin.close()
     assert progress.done("00") == {"exercises": [f"{name}{i:02}" for name in "ab" for i in range(20)]}
@@ -169,8 +170,9 @@ def test_a_folder_that_cannot_be_written_is_told_and_the_check_passes(place, dis
     assert "could not be kept" not in displayed[1] and place.exists()
 
 
-def test_off_keeps_it_in_memory(monkeypatch, tmp_path, displayed):
-    monkeypatch.setenv("COURSE_PROGRESS", "off")
+@pytest.mark.parametrize("off", ["off", "OFF", "Off"])
+def test_off_keeps_it_in_memory(monkeypatch, tmp_path, displayed, off):
+    monkeypatch.setenv("COURSE_PROGRESS", off)
     check_first_contact(share)
     progress.my_progress("00")
     assert displayed == ["Lecture 00: exercises ● 1 of 1, quiz ○○○○ 0 of 4\n  ✓ first_contact"]

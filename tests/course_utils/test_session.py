@@ -1,9 +1,12 @@
 """Profiles, seeds, and the bounds that lectures state."""
 
 import json
+import os
 import random
 import subprocess
 import sys
+import tempfile
+from fractions import Fraction
 
 import matplotlib as mpl
 import matplotlib.style
@@ -13,6 +16,7 @@ import seaborn as sns
 import torch
 from cycler import cycler
 
+from course_tools import PATIENCE
 from course_utils import expect, plotting, record, session, start
 from course_utils.expectations import ExpectationError
 
@@ -36,6 +40,78 @@ def test_profile_follows_the_environment(monkeypatch, environment, accelerator, 
     assert session.current_profile() == profile
 
 
+@pytest.mark.parametrize("profile", ["CI", "Laptop", "gpu"])
+def test_a_profile_may_be_written_in_any_case(monkeypatch, profile):
+    monkeypatch.setenv("COURSE_PROFILE", profile)
+    assert session.current_profile() == session.current_profile(profile) == profile.lower()
+
+
+AFTER_CI = """
+import os, sys
+import torch
+torch.set_num_threads(2)
+from course_utils import start
+start("ci")
+from huggingface_hub import is_offline_mode
+print(is_offline_mode(), torch.get_num_threads())
+start("laptop")
+left = [os.environ.get(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_VERBOSITY")]
+print(is_offline_mode(), torch.get_num_threads(), *left)
+start("ci")
+print(os.environ.get("HF_HUB_OFFLINE"), torch.get_num_threads())
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "printed"),
+    [
+        ({}, ["True 1", "False 2 None None", "1 1"]),
+        ({"HF_HUB_OFFLINE": "1"}, ["True 1", "True 2 1 None", "1 1"]),
+    ],
+)
+def test_another_profile_takes_back_what_ci_has_set_and_nothing_else(environment, printed):
+    """In a fresh process: the hub reads its environment once."""
+    unset = ("HF_HUB_OFFLINE", "TRANSFORMERS_VERBOSITY", "OMP_NUM_THREADS", "TRANSFORMERS_OFFLINE")
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    run = subprocess.run(
+        [sys.executable, "-c", AFTER_CI],
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    lines = [line for line in run.stdout.splitlines() if not line.startswith("Course ready")]
+    assert lines == printed, run.stderr
+
+
+def test_paths_in_the_environment_are_fixed_once(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("COURSE_MIRROR", "usb")
+    monkeypatch.setenv("COURSE_CACHE", "~/cache")
+    monkeypatch.setenv("COURSE_PROGRESS", "OFF")
+    monkeypatch.setenv("COURSE_SCOREBOARD", "../board.json")
+    start("ci")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert session.named_path("COURSE_MIRROR") == tmp_path / "usb"
+    assert session.cache_folder() == tmp_path / "home" / "cache"
+    assert session.named_path("COURSE_SCOREBOARD") == tmp_path.parent / "board.json"
+    assert session.named_path("COURSE_PROGRESS") is None and os.environ["COURSE_PROGRESS"] == "OFF"
+
+
+def test_a_user_without_a_home_has_a_cache_all_the_same(monkeypatch, tmp_path):
+    monkeypatch.delenv("COURSE_CACHE")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv(
+        "HOME", "~"
+    )  # what expanduser answers where there is neither HOME nor an entry among the users
+    start("ci")
+    assert session.cache_folder().is_relative_to(tempfile.gettempdir()) and not list(tmp_path.iterdir())
+
+
 def test_unknown_profile_names_the_choices():
     with pytest.raises(ValueError, match="ci, laptop, gpu"):
         start("colab")
@@ -54,6 +130,32 @@ def test_start_seeds_everything_and_prints_one_line(capsys, monkeypatch):
     assert course.choose(ci=1, laptop=2, gpu=3) == 1
     assert course.device.type == "cpu"
     assert not session.show_progress()
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"),
+    [
+        ("", None),
+        (" ", None),
+        ("2", 2),
+        ("2,1", 2),
+        (" 02 , 4", 2),
+        ("0", None),
+        ("-1", None),
+        ("many", None),
+    ],
+)
+def test_the_first_number_of_threads_counts_and_else_the_default(monkeypatch, value, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    before = torch.get_num_threads()
+    assert session.omp_threads() == threads
+    try:
+        start("ci")
+        assert torch.get_num_threads() == (threads or 1)
+        # What other libraries read, and the processes that this one starts.
+        assert os.environ.get("OMP_NUM_THREADS") == (str(threads) if threads else None)
+    finally:
+        torch.set_num_threads(before)
 
 
 def theme(big):
@@ -81,10 +183,10 @@ def theme(big):
 @pytest.mark.parametrize("big", [False, True])
 def test_start_sets_the_plot_style_whatever_was_set_before(big, before):
     parameters = []
-    for set_style in (theme, lambda big: start("ci", big=big)):
+    for used, set_style in (("default", theme), (before, lambda big: start("ci", big=big))):
         with mpl.rc_context():
             mpl.rcdefaults()
-            mpl.style.use(before)
+            mpl.style.use(used)
             set_style(big)
             parameters.append(dict(mpl.rcParams))
     wanted, got = parameters
@@ -96,6 +198,19 @@ def test_start_sets_the_plot_style_whatever_was_set_before(big, before):
         if got[name] != (pytest.approx(value) if isinstance(value, float) else value)
     }
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    "setting", [{"text.usetex": True}, {"font.size": 30, "axes.grid": True, "savefig.dpi": 7}]
+)
+def test_a_users_own_matplotlibrc_does_no_harm(setting):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        start("ci")
+        wanted = dict(mpl.rcParams)
+        mpl.rcParams.update(setting)
+        start("ci")
+        assert dict(mpl.rcParams) == wanted
 
 
 def test_a_projector_gets_a_style_of_its_own_and_a_screen_gets_it_back():
@@ -112,7 +227,7 @@ def test_start_imports_no_figures():
         "import sys; from course_utils import start; start('ci')\n"
         "print(*(name for name in ('course_utils.plotting', 'seaborn', 'matplotlib.pyplot', 'pandas') if name in sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert run.stdout.splitlines()[1:] == [""], run.stdout + run.stderr
 
 
@@ -146,13 +261,30 @@ def test_figures_are_kept_for_the_report(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_REPORT", str(file))
     monkeypatch.setenv("COURSE_LECTURE", "10")
     expect("good", np.float32(0.5), at_least=0.4)
-    record("seconds", 3)
+    record("seconds", np.int32(3))
+    record("loss", torch.tensor(0.25))
+    expect("more", np.float64(0.5), at_least=np.float32(0.5), at_most=np.int64(1))
+    expect("rows", np.int64(3), equals=np.int64(3))
+    expect("right", np.bool_(True), equals=np.bool_(True))
+    expect("shape", (np.int64(2), 3), equals=(2, np.int64(3)))
+    expect("words", {"a", "b"}, equals={"b", "a"})
+    expect("share", Fraction(1, 2), at_least=Fraction(1, 3))
+    expect("counts", {np.int64(0): np.int64(5)}, equals={0: 5})
     with pytest.raises(ExpectationError):
         expect("bad", 0.1, at_least=0.4)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(line["name"], line["value"], line.get("passed")) for line in lines] == [
         ("good", 0.5, True),
         ("seconds", 3, None),
+        ("loss", 0.25, None),
+        ("more", 0.5, True),
+        ("rows", 3, True),
+        ("right", True, True),
+        ("shape", [2, 3], True),
+        ("words", lines[7]["value"], True),
+        ("share", "1/2", True),
+        ("counts", {}, True),
         ("bad", 0.1, False),
     ]
+    assert (lines[3]["at_least"], lines[3]["at_most"], lines[4]["equals"]) == (0.5, 1, 3)
     assert {line["lecture"] for line in lines} == {"10"}

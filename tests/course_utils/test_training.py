@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from course_tools import PATIENCE
 from course_utils import training
 from course_utils.features import load_encoder
 from course_utils.session import accelerator, start
@@ -235,7 +236,7 @@ def worker(out: Path, checkpoint: Path | str = "", pace: str = "fast", dropout: 
 
 
 def finish(process: subprocess.Popen) -> None:
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
 
 

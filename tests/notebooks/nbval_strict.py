@@ -8,6 +8,7 @@ output is ignored). Its methods are patched in place; nothing here changes how a
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import re
@@ -23,14 +24,14 @@ import zmq
 from jupyter_client.manager import KernelManager
 from nbformat import NotebookNode, from_dict
 
-from course_tools.notebooks import normalise_outputs
+from course_tools import PATIENCE
+from course_tools.notebooks import LECTURE, LectureError, left_out, normalise_outputs, notebooks_folder
 from course_tools.run import kernel_environment
 
 RELATIVE, ABSOLUTE = 0.01, 1e-3
 # A number with a decimal point or an exponent, and the spaces that align it; not a version such as 2.13.0.
 FLOAT = re.compile(r"( *(?<![\w.])[-+]?(?:\d+\.\d+(?:e[-+]?\d+)?|\d+e[-+]?\d+)(?!\w|\.\d))", re.IGNORECASE)
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
-PATIENCE = 120.0  # seconds for a message: nbval's own five are too few where other programs need the cores and the disk
 
 
 class Tolerant(str):
@@ -122,8 +123,9 @@ def _execute(kernel: Any, source: str, allow_stdin: bool | None = None) -> str:
 
 def _get_message(kernel: Any, stream: str, timeout: float | None = None) -> dict[str, Any]:
     front = kernel.__dict__.setdefault("front", Front())
-    if timeout is not None and timeout > 1:  # nbval asks again by itself where it waits for a second
-        timeout = max(timeout, PATIENCE)
+    # Its own five or ten seconds are too few on a busy machine; where it waits for one, it asks again by itself.
+    if timeout is not None:
+        timeout = max(timeout, PATIENCE) if timeout > 1 else 10 * timeout
     while True:
         message = _nbval_get_message(kernel, stream, timeout=timeout)
         if stream != "iopub" or not front.takes(message):
@@ -214,10 +216,27 @@ def pytest_configure(config: pytest.Config) -> None:
     option.nbval_current_env = True
     option.nbval_sanitize_with = option.nbval_sanitize_with or str(Path(__file__).with_name("sanitize.cfg"))
     if option.nbval_cell_timeout == 2000:
-        option.nbval_cell_timeout = 900
-    option.nbval_kernel_startup_timeout = max(option.nbval_kernel_startup_timeout, 600)
+        option.nbval_cell_timeout = PATIENCE
+    option.nbval_kernel_startup_timeout = max(option.nbval_kernel_startup_timeout, PATIENCE)
     if option.nbval and getattr(option, "dist", "no") == "load":
         option.dist = "loadscope"  # the cells of a lecture share a kernel, so they belong to one worker
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """What Jupyter leaves beside the lectures (``10_x-Copy1.ipynb``, ``Untitled.ipynb``) is no lecture."""
+    is_notebook = collection_path.suffix == ".ipynb" and collection_path.parent == _lectures()
+    return True if is_notebook and not LECTURE.fullmatch(collection_path.name) else None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The notebooks that are not collected for that reason."""
+    return left_out(_lectures()) if config.option.nbval else ""
+
+
+def _lectures() -> Path:
+    with contextlib.suppress(LectureError):
+        return notebooks_folder()
+    return Path()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

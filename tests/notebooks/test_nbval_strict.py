@@ -7,14 +7,19 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import nbformat
+import nbval_strict
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval_strict import Tolerant
 
+from course_tools import PATIENCE
+
 HERE = Path(__file__).parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
 
 
 class Case(NamedTuple):
@@ -55,6 +60,7 @@ CASES = [
     Case("imports", "import sys, warnings\nimport ipywidgets as w\nfrom IPython.display import clear_output, display", []),
     Case("print", "print('one')\nprint(2)", [printed("one\n2\n")]),
     Case("environment", "import os\nos.environ['COURSE_PROFILE'], os.environ['PYTHONHASHSEED']", [result("('ci', '0')")]),
+    Case("last value only", "1\n2", [result("2")]),
     Case("silenced", "1 + 1;", []),
     Case("last digits", "print('loss 0.69315, 3 epochs')", [printed("loss 0.69290, 3 epochs\n")]),
     Case("widget", "w.IntSlider()", [result(WIDGET)]),
@@ -102,6 +108,21 @@ CASES = [
 ]  # fmt: skip
 
 
+def own_settings(folder: Path) -> dict[str, str]:
+    """The settings of somebody who likes to see every value and a greeting: no verdict depends on them."""
+    profile = folder / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    everything = "c = get_config()\nc.InteractiveShell.ast_node_interactivity = 'all'\n"
+    (profile / "ipython_config.py").write_text(everything)
+    for greeting in (profile / "startup" / "hello.py", folder / "hello.py"):
+        greeting.write_text("import sys\nprint('hello', file=sys.stderr)\nsys = 3\n")
+    return {
+        "IPYTHONDIR": str(profile.parent),
+        "PYTHONSTARTUP": str(folder / "hello.py"),
+        "OMP_NUM_THREADS": "",
+    }
+
+
 @pytest.fixture(scope="session")
 def verdicts(tmp_path_factory) -> dict[str, str]:
     """What nbval says of each case: "" where it passes, else its message."""
@@ -137,8 +158,10 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
         "--junitxml=verdicts.xml",
         "cases.ipynb",
     ]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
+    environment = ENVIRONMENT | own_settings(folder)
+    ran = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert ran.returncode == 1, ran.stdout + ran.stderr
     found = {}
     for case, node in zip(CASES, ET.parse(folder / "verdicts.xml").iter("testcase"), strict=True):
@@ -154,6 +177,46 @@ def test_verdict(case, verdicts):
         assert case.fails in verdicts[case.name]
     else:
         assert not verdicts[case.name]
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"), [(5, PATIENCE), (10, PATIENCE), (2 * PATIENCE, 2 * PATIENCE), (1, 10), (None, None)]
+)
+def test_nbval_waits_ten_times_as_long_as_it_would(monkeypatch, asked, waited):
+    waits = []
+    monkeypatch.setattr(
+        nbval_strict, "_nbval_get_message", lambda kernel, stream, timeout: waits.append(timeout)
+    )
+    nbval_strict._get_message(SimpleNamespace(), "shell", asked)
+    assert waits == [waited]
+
+
+def test_what_is_no_lecture_is_not_collected_and_named_once(tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name in ("01_pipes", "01_pipes-Copy1", "01_pipes (1)", "Untitled"):
+        nbformat.write(new_notebook(cells=[new_code_cell("1")]), folder / f"{name}.ipynb")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "nbval_strict",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+    ]
+    command += ["--rootdir", ".", "--nbval", "--collect-only", "notebooks"]
+    environment = ENVIRONMENT | {"COURSE_NOTEBOOKS": str(folder)}
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert "collected 1 item" in ran.stdout and "01_pipes.ipynb" in ran.stdout, ran.stdout + ran.stderr
+    line = (
+        "Left out, as their names are no lecture's: 01_pipes (1).ipynb, 01_pipes-Copy1.ipynb, Untitled.ipynb"
+    )
+    assert ran.stdout.count("Left out") == 1 and line in ran.stdout, ran.stdout
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from course_utils.lectures import LECTURES
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = sync.repository(ROOT)
-PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PATHS = notebooks.find()
 LONGEST_CELL = 30  # lines: what fits on a projector
 LARGEST_FILE = 3_000_000  # bytes
 SHORTEST_ALT = 20  # characters
