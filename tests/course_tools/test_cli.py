@@ -433,7 +433,7 @@ def test_each_asset_that_cannot_be_fetched_says_why_and_one_alone_what_helps(mon
     assert shown.exit_code == 1 and "What helps" not in shown.output
     for name in ("wnut17", "genesis"):
         assert f"{name}: not fetched ({name}.example: no connection)" in shown.output
-    assert "2 could not be fetched: `course assets fetch NAME` says what helps each." in shown.output
+    assert "2 could not be fetched: each says what helps if you fetch it alone." in shown.output
     shown = CliRunner().invoke(cli.app, ["assets", "fetch", "wnut17"])
     assert shown.exit_code == 1 and "What helps: much" in shown.output
 
