@@ -287,7 +287,7 @@ def fetch(
             failed.append(f"{name}: only the stand-in is here.")
         _say(f"{name}: {resolved.origin}")
     if len(failed) > 1:  # what helps one may not help the others
-        failed = [f"{len(failed)} could not be fetched: `course assets fetch NAME` says what helps each."]
+        failed = [f"{len(failed)} could not be fetched: each says what helps if you fetch it alone."]
     for line in failed:
         _say(line)
     raise typer.Exit(int(bool(failed)))

