@@ -23,7 +23,7 @@ from course_utils import assets
 from course_utils import doctor as machine
 from course_utils.session import cache_folder, current_profile, fix_paths
 
-# Commands import what they need: `doctor` and `assets` work wherever lectures do, without the packages of the others.
+# Commands import what they need: `doctor` and `assets` work without the others' packages.
 if TYPE_CHECKING:
     from course_tools.run import LectureRun, Outcome
 
@@ -239,8 +239,8 @@ def new(
     for path in write_lecture(name, title):
         _say(str(path))
     _say(
-        f"What is to be written says TODO. Then `course run {name[:2]} --update` stores the outputs; README.md, "
-        "course_utils/lectures.py and the map in lecture 00 want a line about it, too."
+        f"What is to be written says TODO. Then `course run {name[:2]} --update` stores the outputs; "
+        "README.md, course_utils/lectures.py and the map in lecture 00 want a line about it, too."
     )
 
 

@@ -51,7 +51,7 @@ def scoreboard(file: Path) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def moved(drift: dict[str, Any], most: int) -> Iterator[str]:
-    """What moved since the last run, in lines for a terminal: those that have come nearest to their bounds."""
+    """What moved since the last run, in lines for a terminal: those that have come nearest to a bound."""
     if drift["compared"]:
         count = f"{len(drift['moved'])} of {drift['compared']}"
         yield f"{count} figures moved by more than 1 % since the last run."

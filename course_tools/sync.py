@@ -1,4 +1,4 @@
-"""What stands in several lectures but is written once: model sources, the set-up cell, the course's address."""
+"""What stands in several lectures but is written once: sources, the set-up cell, the course's address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTS = r"(?:github\.com|/github|/gh|githubusercontent\.com)/"
 
 
 def repository(root: Path) -> str:
-    """OWNER/NAME of the course, from the one place where it is written: ``project.urls`` in pyproject.toml."""
+    """OWNER/NAME of the course, from the one place that has it: ``project.urls`` in pyproject.toml."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return "/".join(project["urls"]["Repository"].rstrip("/").removesuffix(".git").split("/")[-2:])
 
@@ -37,7 +37,7 @@ def setup_source(repo: str) -> str:
 
 
 def filled(skeleton: str, **words: str) -> str:
-    """A text of the folder ``skeleton`` with words in the places of its ``$names``, without the last line end."""
+    """A text of the folder ``skeleton`` with words in the places of its ``$names``; without a line end."""
     text = Path(__file__).with_name("skeleton").joinpath(skeleton).read_text(encoding="utf-8")
     return Template(text).substitute(words).rstrip("\n")
 

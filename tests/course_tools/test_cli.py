@@ -213,7 +213,8 @@ def test_update_twice_gives_the_same_bytes_and_drops_what_is_volatile(course):
 
 
 def test_what_was_edited_while_it_ran_is_not_stored(course):
-    edit = "from pathlib import Path; file = Path('{}'); file.write_text(file.read_text().replace('A lecture', 'My edit'))"
+    edit = "from pathlib import Path\nfile = Path('{}')\n"
+    edit += "file.write_text(file.read_text().replace('A lecture', 'My edit'))"
     edited = course.write("01_edited", edit.format("01_edited.ipynb"))
     moved = course.write("02_moved", "from pathlib import Path; Path('02_moved.ipynb').unlink()")
     course.write("03_good", "1")
@@ -244,7 +245,8 @@ def test_one_that_cannot_be_read_does_not_keep_the_others_from_running(course, m
     monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
     conflict = "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> theirs\n"
     (course.notebooks / "01_conflict.ipynb").write_text(conflict)
-    cut = "from course_utils import expect\nimport os\nexpect('share', 1.0, at_least=0.9)\nfile = os.environ['{}']\n"
+    cut = "import os\nfrom course_utils import expect\nexpect('share', 1.0, at_least=0.9)\n"
+    cut += "file = os.environ['{}']\n"
     cut += "with open(file, 'a') as report:\n    report.write('[{{\"name\": \"x')"
     course.write("02_record", cut.format("COURSE_REPORT"))
     course.write("03_scores", cut.format("COURSE_SCOREBOARD"))
@@ -273,7 +275,7 @@ def test_whatever_a_file_holds_it_is_named_and_nothing_is_raised(tmp_path, text)
 
 
 def test_nobodys_own_settings_change_a_run(course, monkeypatch):
-    """IPython's configuration, its start-up files, Python's; a file in another encoding; colours for a terminal; copies."""
+    """IPython's configuration and start-up files, Python's; another encoding; colours for a terminal; copies."""
     profile = course.root / "ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True)
     (profile / "ipython_config.py").write_text(

@@ -78,7 +78,7 @@ def test_another_profile_takes_back_what_ci_has_set_and_nothing_else(environment
         env=inherited | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     lines = [line for line in run.stdout.splitlines() if not line.startswith("Course ready")]
     assert lines == printed, run.stderr
