@@ -211,6 +211,19 @@ def new(
     )
 
 
+@app.command()
+def check(names: Lectures = None) -> None:
+    """Say in seconds what is wrong with the form of lectures, and in which cell; nothing is executed."""
+    from course_tools import notebooks
+    from course_tools.check import problems
+
+    paths = notebooks.find(names)
+    lines = [f"{path.name}, {line}" for path in paths for line in problems(path)]
+    for line in lines or [f"{_count(len(paths), 'lecture')}: the form is right."]:
+        _say(line)
+    raise typer.Exit(int(bool(lines)))
+
+
 Names = Annotated[list[str] | None, typer.Argument(help="As `course assets list` has them; all by default.")]
 shelf = typer.Typer(no_args_is_help=True, help="Data sets and models: what there is, and where.")
 app.add_typer(shelf, name="assets")
