@@ -10,8 +10,10 @@ from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
 from course_tools import notebooks, sync
+from course_tools.versions import CHECK, tagged
 from course_utils.exercises import SOLUTION
 
 Cells = list[tuple[int, NotebookNode]]
@@ -46,11 +48,6 @@ def problems(path: Path) -> list[str]:
     rules = [of_the_file(path), of_text(path, code, text), of_code(code), of_exercises(path, cells, code)]
     faults = sorted({(number, said) for rule in rules for number, broken, said in rule if broken})
     return [f"cell {number}: {said}" if number else said for number, said in faults]
-
-
-def tags(cell: NotebookNode) -> list[str]:
-    """The tags of a cell."""
-    return cell.metadata.get("tags", [])
 
 
 def parsed(source: str) -> ast.Module | None:
@@ -105,13 +102,13 @@ def of_text(path: Path, code: Cells, text: Cells) -> Rules:
 def of_code(code: Cells) -> Rules:
     """Executed in order, without errors, warnings or traces of the machine; short, of taught libraries; images in words."""
     setup = [number for number, cell in code if cell.metadata.get("course", {}).get("role") == "setup"]
-    free, seen = [number for number, cell in code if "nbval-ignore-output" in tags(cell)], set()
+    free, seen = [number for number, cell in code if tagged(cell, "nbval-ignore-output")], set()
     yield 0, not code, "there is no code"
     yield 0, len(setup) != 1, f"there are {len(setup)} set-up cells, not one"
     yield 0, setup and setup[0] != code[0][0], "code comes before the set-up cell"
     yield 0, 2 * len(free) > len(code), f"{len(free)} code cells, more than half, are not compared"
     for count, (number, cell) in enumerate(code, start=1):
-        outputs, raises = cell.outputs, "raises-exception" in tags(cell)
+        outputs, raises = cell.outputs, tagged(cell, "raises-exception")
         tree, length = parsed(cell.source), len(cell.source.splitlines())
         errors = [output.ename for output in outputs if output.output_type == "error"]
         shown = [(output, *pair) for output in outputs for pair in output.get("data", {}).items()]
@@ -124,7 +121,7 @@ def of_code(code: Cells) -> Rules:
         modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
         modules += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
         foreign = {module.partition(".")[0] for module in modules} - TAUGHT - sys.stdlib_module_names
-        off = re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE_)", cell.source) or "nbval-skip" in tags(cell)
+        off = re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE_)", cell.source) or tagged(cell, "nbval-skip")
         near = "\n".join(other.source for _, other in code[count - 1 : count + 2])
         guarded = alts or notebooks.WIDGET_FALLBACK in said or re.search(r"\bexpect\(|machine_check\(", near)
         yield number, cell.execution_count != count, f"execution count {cell.execution_count}, not {count}"
@@ -148,22 +145,22 @@ def of_exercises(path: Path, cells: Cells, code: Cells) -> Rules:
     """A question with its hints; then three code cells in a row: stub, folded solution, a check that has a test."""
     tests = (sync.project_root(path.parent) / "tests" / "course_utils").glob("test_exercises*.py")
     tested = set(re.findall(r"\bcheck_\w+", "".join(test.read_text(encoding="utf-8") for test in tests)))
-    row = [(tags(cell), cell.source) for _, cell in code] + [([], "")] * 2
+    row = [*(cell for _, cell in code), new_code_cell(), new_code_cell()]
     for place, (number, cell) in enumerate(code):
-        if "solution" in tags(cell):
+        if tagged(cell, "solution"):
             folded = cell.metadata.get("jupyter", {}).get("source_hidden")
             yield number, not folded, "the solution is not folded away (jupyter.source_hidden)"
             unmarked = not cell.source.startswith(SOLUTION)
             yield number, unmarked, f"begin it with {SOLUTION!r}: the solution would count as progress"
-            yield number, "exercise" not in row[place - 1][0], "the solution follows no exercise"
-        if "exercise" in tags(cell):
-            (kinds, solution), (_, check) = row[place + 1 : place + 3]
-            checks, question = re.findall(r"\bcheck_\w+(?=\()", check), cells[number - 2][1].source
-            yield number, "solution" not in kinds, "no solution follows the exercise"
+            yield number, not tagged(row[place - 1], "exercise"), "the solution follows no exercise"
+        if tagged(cell, "exercise"):
+            solution, check = row[place + 1 : place + 3]
+            checks, question = CHECK.findall(check.source), cells[number - 2][1].source
+            yield number, not tagged(solution, "solution"), "no solution follows the exercise"
             yield number, not checks, "no check follows the exercise and its solution"
             untested = ", ".join(set(checks) - tested)
             yield number, untested, f"{untested} has no test in tests/course_utils/test_exercises_NN.py"
-            hints, lines = HINTS.search(question), solution.split('"""')[-1].splitlines()
+            hints, lines = HINTS.search(question), solution.source.split('"""')[-1].splitlines()
             yield number, not hints, "the question before it does not end with its two hints"
             told = [line.strip() for line in lines if len(line.strip()) > 12 and line.strip() in question]
             yield number, told or (hints and hints[1] == hints[2]), f"a hint gives the solution away, {told}"

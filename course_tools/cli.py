@@ -236,8 +236,8 @@ def grade(
 
     out = out.resolve()
     notebooks.refuse_foreign(out, "grades.csv", "grades.html")
-    page = grade_all(folder.resolve(), out, seconds, _say)
-    _say(f"Table: {page.with_suffix('.csv')}\nPage:  {page}")
+    grade_all(folder.resolve(), out, seconds, _say)
+    _say(f"Table: {out / 'grades.csv'}\nPage:  {out / 'grades.html'}")
 
 
 Names = Annotated[list[str] | None, typer.Argument(help="As `course assets list` has them; all by default.")]
@@ -324,7 +324,7 @@ def sync_command(
         _say(f"{path.name}: address changed")
     drifted = sync.sync_all(check=check)
     for line in drifted:
-        _say(line)
+        _say(line if check else f"{line}: rewritten")
     if not drifted:
         console.print("Every lecture is in step with the package.")
     raise typer.Exit(int(check and bool(drifted)))

@@ -30,9 +30,9 @@ import psutil
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_tools import CourseError, notebooks, report
-from course_tools.check import parsed, tags
+from course_tools.check import parsed
 from course_tools.run import kernel_environment
-from course_tools.versions import CHECK
+from course_tools.versions import CHECK, tagged
 from course_utils import start
 from course_utils.exercises import SOLUTION, CheckFailed, kept, progress
 
@@ -65,8 +65,8 @@ class Answer:
     offline: bool = True
 
 
-def grade_all(folder: Path, out: Path, seconds: int, say: Callable[[str], None]) -> Path:
-    """Run what was handed in; write ``OUT/grades.csv`` and ``OUT/grades.html``, also when interrupted. Returns the page.
+def grade_all(folder: Path, out: Path, seconds: int, say: Callable[[str], None]) -> None:
+    """Run what was handed in; write ``OUT/grades.csv`` and ``OUT/grades.html``, also when interrupted.
 
     Raises:
         CourseError: if nothing was handed in.
@@ -74,6 +74,7 @@ def grade_all(folder: Path, out: Path, seconds: int, say: Callable[[str], None])
     found = [answer for student, path in submissions(folder, out) for answer in answers(student, path)]
     if not found:
         raise CourseError(f"Nothing is in {folder}: it should hold notebooks, or a folder for each student.")
+    found.sort(key=lambda answer: (answer.student, answer.lecture))
     tasks = [answer for answer in found if answer.cells]
     for answer in tasks:
         answer.alike = alike(answer, tasks)
@@ -88,8 +89,7 @@ def grade_all(folder: Path, out: Path, seconds: int, say: Callable[[str], None])
         for process in multiprocessing.active_children():
             end(process)
         pool.shutdown()
-        page = write(found, out, seconds)
-    return page
+        write(found, out, seconds)
 
 
 def submissions(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
@@ -101,7 +101,11 @@ def submissions(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
     handed_in: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_dir() or out in path.parents or any(part.startswith((".", "__MACOSX")) for part in parts):
+        if (
+            not path.is_file()
+            or out in path.parents
+            or any(part.startswith((".", "__MACOSX")) for part in parts)
+        ):
             continue
         name = unicodedata.normalize("NFC", parts[0] if len(parts) > 1 else path.stem)
         uploaded = UPLOADED.fullmatch(name)
@@ -131,16 +135,17 @@ def answers(student: str, path: Path, folded: bool = False) -> list[Answer]:
             found[check] = Answer(student, path, missing, lecture, check, digest)
         for cell in cells:
             is_code = cell.cell_type == "code"
-            solution = "solution" in tags(cell) or cell.source.startswith(SOLUTION)
+            solution = tagged(cell, "solution") or cell.source.startswith(SOLUTION)
             own += [cell.source] if is_code and (folded or not solution) else []
             called = [found[check] for check in CHECK.findall(cell.source) if is_code and check in found]
+            if not called and (is_code or not re.search(r"^## ", cell.source, re.MULTILINE)):
+                continue
             nodes = [node for source in own for node in definitions(source)]
             for answer in called:
                 answer.given, answer.cells = [*given], [*own]
                 answer.code = frozenset(ast.dump(node) for node in nodes if isinstance(node, DEFINITIONS))
                 answer.message = "It was not run: the grading was interrupted."
-            if called or (not is_code and re.search(r"^## ", cell.source, re.MULTILINE)):
-                given, own = given + [ast.unparse(node) for node in nodes], []
+            given, own = given + [ast.unparse(node) for node in nodes], []
         return list(found.values())
     except Exception as error:  # whatever can be handed in
         return [Answer(student, path, notebooks.shorten(str(error).replace(str(path), path.name)))]
@@ -190,7 +195,8 @@ def run(answer: Answer, seconds: int) -> Answer:
                 answer.passed, answer.message, answer.offline = json.loads(results.recv_bytes(2**20))
         except (EOFError, OSError, ValueError):
             process.join(seconds)
-            answer.message = f"Its process ended before the check did, with exit code {process.exitcode}."
+            code = f"{process.exitcode} (-9: killed from outside; -11: a crash in native code)"
+            answer.message = f"Its process ended before its check, with exit code {code}."
         finally:
             end(process)
     return answer
@@ -218,7 +224,7 @@ def examine(results: Any, folder: str, answer: Answer) -> None:
     said = [str(error) for error in errors if isinstance(error, CheckFailed)][-1:]
     said += [f"{type(error).__name__}: {error}." for error in errors]
     message = "" if passed else [*said, "Its cells ran, and its check did not pass."][0]
-    results.send_bytes(json.dumps([passed, notebooks.shorten(message), offline]).encode())
+    results.send_bytes(json.dumps([passed, notebooks.shorten(message, width=600), offline]).encode())
 
 
 def confine(folder: str) -> bool:
@@ -240,8 +246,8 @@ def confine(folder: str) -> bool:
     return False
 
 
-def write(found: list[Answer], out: Path, seconds: int) -> Path:
-    """Write the table and the page; returns the page."""
+def write(found: list[Answer], out: Path, seconds: int) -> None:
+    """Write the table and the page."""
     columns = ["student", "lecture", "exercise", "passed", "message"]
     rows = []
     for answer in found:
@@ -252,4 +258,3 @@ def write(found: list[Answer], out: Path, seconds: int) -> Path:
     notebooks.write_text("\ufeff" + table.to_csv(index=False, lineterminator="\n"), out / "grades.csv")
     page = report.PAGES.get_template("grades.html").render(answers=found, seconds=seconds)
     notebooks.write_text(page, out / "grades.html")
-    return out / "grades.html"

@@ -546,7 +546,19 @@ def test_outside_a_checkout_doctor_and_assets_work(installed):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "lab", "student", "solutions", "slides", "site", "sync", "new 17_pipes Pipes"]
+    "command",
+    [
+        "run",
+        "lab",
+        "student",
+        "solutions",
+        "slides",
+        "site",
+        "sync",
+        "check",
+        "grade homework",
+        "new 17_pipes Pipes",
+    ],
 )
 def test_outside_a_checkout_the_others_say_in_a_sentence_what_they_need(installed, command):
     for bare in (False, True):
