@@ -104,6 +104,25 @@ def sync_all(*, check: bool = False) -> list[str]:
     return drifted
 
 
+def fix_tag(new: str) -> list[Path]:
+    """Let set-up cells install, and badges open, another tag or branch of the course; return the files that changed.
+
+    Raises:
+        LectureError: if ``new`` cannot be the name of one.
+    """
+    if not re.fullmatch(r"[\w.-]+", new):
+        raise notebooks.LectureError(f"{new!r} is no name for a tag: take letters, digits, dots and hyphens.")
+    place = re.compile(r"(/archive/|/blob/|\$repo/)[\w.-]+(?=\.zip|/notebooks|\?labpath)")
+    skeleton, changed = Path(__file__).with_name("skeleton"), []
+    for path in (skeleton / "setup_cell.txt", skeleton / "badges.txt", skeleton.parents[1] / "README.md"):
+        before = path.read_text(encoding="utf-8")
+        after = place.sub(rf"\g<1>{new}", before)
+        if after != before:
+            notebooks.write_text(after, path)
+            changed.append(path)
+    return changed
+
+
 def project_root(folder: Path) -> Path:
     """The folder with the pyproject.toml that belongs to these lectures.
 

@@ -53,7 +53,8 @@ def hand_out(paths: Iterable[Path], out: Path, version: Callable[[NotebookNode],
     return left
 
 
-def _tagged(cell: NotebookNode, tag: str) -> bool:
+def tagged(cell: NotebookNode, tag: str) -> bool:
+    """Whether a cell is code with this tag."""
     return cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
 
 
@@ -67,7 +68,7 @@ def without_folds(text: str) -> str:
 def without_solutions(notebook: NotebookNode) -> NotebookNode:
     """A copy of a lecture in which no exercise is solved, without badges: they open the one with solutions."""
     notebook = copy.deepcopy(notebook)
-    notebook.cells = [cell for cell in notebook.cells if not _tagged(cell, "solution")]
+    notebook.cells = [cell for cell in notebook.cells if not tagged(cell, "solution")]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = without_folds(ANSWERS.sub("", BADGES.sub("", cell.source)))
@@ -82,7 +83,7 @@ def student(notebook: NotebookNode) -> NotebookNode:
     """
     notebook = without_solutions(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
-        if _tagged(cell, "exercise") and STUB not in cell.source:
+        if tagged(cell, "exercise") and STUB not in cell.source:
             raise notebooks.LectureError(f"Cell {number} is an exercise, and no stub: it lacks {STUB!r}.")
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -104,7 +105,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
     code = [cell for cell in cells if cell.cell_type == "code"]
     answers, checks = [], []
     for place, cell in enumerate(cells):
-        if not _tagged(cell, "solution"):
+        if not tagged(cell, "solution"):
             continue
         before = [other for other in cells[:place] if other.cell_type == "markdown"]
         check = cells[place + 1] if place + 1 < len(cells) else cell

@@ -476,7 +476,7 @@ def test_sync_rewrites_and_check_only_reports(course):
     synced = notebooks.read(path)
     assert synced.cells[2].source == sync.source_of(names)
     assert "\n\n\ndef record(" in synced.cells[2].source
-    assert "github/old/place/blob/main/notebooks/01_small.ipynb" in synced.cells[0].source
+    assert re.search(r"github/old/place/blob/[\w.-]+/notebooks/01_small.ipynb", synced.cells[0].source)
     assert synced.cells[1].metadata["jupyter"] == {"source_hidden": True}
     (course.root / "README.md").write_text(
         "[x](https://github.com/old/place/y) https://mybinder.org/v2/gh/old/place/main old/place-2"
@@ -488,6 +488,30 @@ def test_sync_rewrites_and_check_only_reports(course):
     assert "old/place" not in path.read_text(encoding="utf-8")
     assert course("sync", "--check").returncode == 0
     assert course("sync", "--repository", "nonsense").returncode == 2
+
+
+def test_a_terms_tag_is_what_set_up_cells_install_and_badges_open(course, monkeypatch):
+    path = course.write("01_small", "setup")
+    notebook = notebooks.read(path)
+    notebook.cells[1].metadata["course"] = {"role": "setup"}
+    notebooks.write(notebook, path)
+    monkeypatch.setattr(sync, "__file__", str(course.root / "course_tools" / "sync.py"))
+    shutil.copytree(ROOT / "course_tools" / "skeleton", course.root / "course_tools" / "skeleton")
+    shutil.copy(ROOT / "README.md", course.root)
+    for tag in ("2027-spring", "v2.zip", "main"):
+        assert CliRunner().invoke(cli.app, ["sync", "--tag", tag]).exit_code == 0
+        badges, setup = (cell.source for cell in notebooks.read(path).cells)
+        assert f"github.com/old/place/archive/{tag}.zip " in setup
+        for link in (
+            "/github/old/place/blob/{}/",
+            ".com/old/place/{}/notebooks/",
+            "/gh/old/place/{}?labpath=",
+        ):
+            assert link.format(tag) in badges
+        assert f"/blob/{tag}/notebooks/00_welcome.ipynb" in (course.root / "README.md").read_text("utf-8")
+    assert (course.root / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
+    for wrong in (["--tag", "a b"], ["--tag", "main", "--check"]):
+        assert CliRunner().invoke(cli.app, ["sync", *wrong]).exit_code != 0
 
 
 def test_the_set_up_cell_installs_nothing_that_colab_has():
@@ -857,7 +881,19 @@ def test_outside_a_checkout_doctor_and_assets_work(installed):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "lab", "student", "solutions", "slides", "site", "sync", "new 17_pipes Pipes"]
+    "command",
+    [
+        "run",
+        "lab",
+        "student",
+        "solutions",
+        "slides",
+        "site",
+        "sync",
+        "check",
+        "grade homework",
+        "new 17_pipes Pipes",
+    ],
 )
 def test_outside_a_checkout_the_others_say_in_a_sentence_what_they_need(installed, command):
     for bare in (False, True):
