@@ -5,4 +5,4 @@ MISSING = '{} is not installed: pip install -e ".[lab,site]" in a checkout of th
 
 
 class CourseError(RuntimeError):
-    """Something that the one at the keyboard can mend; the command says it in a sentence, without a traceback."""
+    """Something that the one at the keyboard can mend; `course` says it in a sentence, not in a traceback."""

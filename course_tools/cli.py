@@ -23,7 +23,7 @@ from course_utils import assets
 from course_utils import doctor as machine
 from course_utils.session import cache_folder, current_profile, fix_paths
 
-# Commands import what they need: `doctor` and `assets` work wherever lectures do, without the packages of the others.
+# Commands import what they need: `doctor` and `assets` work without the others' packages.
 if TYPE_CHECKING:
     from course_tools.run import LectureRun, Outcome
 
@@ -254,9 +254,38 @@ def new(
     for path in write_lecture(name, title):
         _say(str(path))
     _say(
-        f"What is to be written says TODO. Then `course run {name[:2]} --update` stores the outputs; README.md, "
-        "course_utils/lectures.py and the map in lecture 00 want a line about it, too."
+        f"What is to be written says TODO. Then `course run {name[:2]} --update` stores the outputs; "
+        "README.md, course_utils/lectures.py and the map in lecture 00 want a line about it, too."
     )
+
+
+@app.command()
+def check(names: Lectures = None) -> None:
+    """Say in seconds what is wrong with the form of lectures, and in which cell; nothing is executed."""
+    from course_tools import notebooks
+    from course_tools.check import problems
+
+    paths = notebooks.find(names)
+    lines = [f"{path.name}, {line}" for path in paths for line in problems(path)]
+    for line in lines or [f"{_count(len(paths), 'lecture')}: the form is right."]:
+        _say(line)
+    raise typer.Exit(int(bool(lines)))
+
+
+@app.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(help="Notebooks, or a folder for each student.")],
+    out: Out = Path("build/grades"),
+    seconds: Annotated[int, typer.Option(min=1, help="The longest that one exercise may take.")] = 60,
+) -> None:
+    """Run the checks of a class's exercises, for feedback: a table and a page. It executes what students wrote!"""
+    from course_tools import notebooks
+    from course_tools.grade import grade_all
+
+    out = out.resolve()
+    notebooks.refuse_foreign(out, "grades.csv", "grades.html")
+    grade_all(folder.resolve(), out, seconds, _say)
+    _say(f"Table: {out / 'grades.csv'}\nPage:  {out / 'grades.html'}")
 
 
 Names = Annotated[list[str] | None, typer.Argument(help="As `course assets list` has them; all by default.")]
@@ -302,7 +331,7 @@ def fetch(
             failed.append(f"{name}: only the stand-in is here.")
         _say(f"{name}: {resolved.origin}")
     if len(failed) > 1:  # what helps one may not help the others
-        failed = [f"{len(failed)} could not be fetched: `course assets fetch NAME` says what helps each."]
+        failed = [f"{len(failed)} could not be fetched: each says what helps if you fetch it alone."]
     for line in failed:
         _say(line)
     raise typer.Exit(int(bool(failed)))
@@ -332,17 +361,19 @@ def remove_assets(names: Annotated[list[str], typer.Argument(help="As in `course
 def sync_command(
     check: Annotated[bool, typer.Option(help="Only report what has drifted.")] = False,
     repository: Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="Move the address.")] = None,
+    tag: Annotated[str | None, typer.Option(help="What set-up cells install, such as 2027-spring.")] = None,
 ) -> None:
     """Rewrite the lectures' synced cells, set-up cells and badges from their one source."""
     from course_tools import sync
 
-    if check and repository:
-        raise typer.BadParameter("--check and --repository do not go together.")
-    for path in sync.move_repository(repository) if repository else []:
+    if check and (repository or tag):
+        raise typer.BadParameter("--check goes with neither --repository nor --tag: these write.")
+    moved = sync.move_repository(repository) if repository else []
+    for path in [*moved, *(sync.fix_tag(tag) if tag else [])]:
         _say(f"{path.name}: address changed")
     drifted = sync.sync_all(check=check)
     for line in drifted:
-        _say(line)
+        _say(line if check else f"{line}: rewritten")
     if not drifted:
         console.print("Every lecture is in step with the package.")
     raise typer.Exit(int(check and bool(drifted)))

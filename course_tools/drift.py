@@ -27,7 +27,7 @@ def figures(lecture: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def towards_bound(before: float, entry: Mapping[str, Any]) -> float | None:
-    """How much of the way from the old value to the nearest bound is gone: 1 at the bound, below 0 if it moved away."""
+    """How much of the way from the old value to the nearest bound is gone: 1 at it, below 0 away from it."""
     ways = [
         (entry["value"] - before) / (entry[key] - before)
         for key in ("at_least", "at_most")
@@ -37,7 +37,7 @@ def towards_bound(before: float, entry: Mapping[str, Any]) -> float | None:
 
 
 def compare(last: Mapping[str, Any], now: Mapping[str, Any], lecture: str) -> list[dict[str, Any]]:
-    """The figures of a lecture that moved by more than ``NOTABLE``: each with its bound, its old value, and since when."""
+    """The figures of a lecture that moved by more than ``NOTABLE``: with bound, old value, and since when."""
     moved = []
     for name, entry in now.items():
         old, new = last["figures"].get(name, {}).get("value"), entry.get("value")
@@ -55,11 +55,11 @@ def compare(last: Mapping[str, Any], now: Mapping[str, Any], lecture: str) -> li
 def since_last_run(
     out: Path, profile: str, started: str, lectures: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Compare with the figures kept in ``OUT/figures.json``, and keep these there; those of other lectures stay.
+    """Compare with the figures kept in ``OUT/figures.json``, and keep these there; other lectures' stay.
 
     Returns:
-        ``compared`` (how many figures had an old value) and ``moved`` (see :func:`compare`), first those that have come
-        nearest to their bounds.
+        ``compared`` (how many figures had an old value) and ``moved`` (see :func:`compare`), first those that
+        have come nearest to their bounds.
     """
     path, moved, compared = out / KEPT, [], 0
     try:

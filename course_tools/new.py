@@ -1,4 +1,4 @@
-"""The skeleton of a new lecture: everything that the course's form asks for is there, and says TODO where it is to be written."""
+"""The skeleton of a new lecture: all that the course's form asks for, with TODO where it is to be written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where the lectures are, and the one form in which they are stored.
 
-A stored lecture holds its outputs, so it must not change when nothing changed: :func:`normalise` takes out all that
-differs from run to run (timings, widget ids, the kernel's patch version, what editors leave behind).
+A stored lecture holds its outputs, so it must not change when nothing changed: :func:`normalise` takes out
+all that differs from run to run (timings, widget ids, the kernel's patch version, what editors leave behind).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ LANGUAGE = {
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
-# Where this machine keeps its packages is nobody's business: /home/me/lib/site-packages/torch/nn.py is torch/nn.py.
+# Where this machine keeps packages is nobody's business: /home/me/site-packages/torch/nn.py is torch/nn.py.
 INSTALLED = re.compile(r"[~/\\][^\s:'\"]*[/\\](?:(?:site|dist)-packages|python3\.\d+)[/\\]")
 UNCOMPARED = "nbval-ignore-output"
 LECTURE = re.compile(r"\d\d_\w+\.ipynb")
-# What a lecture may say about itself; everything else is an editor's note to itself, or who wrote it in which file.
+# What a lecture may say about itself; the rest is an editor's note to itself, or who wrote it in which file.
 NOTEBOOK_KEYS, COLAB_KEYS = ("accelerator", "colab", "course"), ("gpuType", "toc_visible")
 CELL_KEYS = ("cellView", "course", "slideshow", "tags")
 shorten = partial(textwrap.shorten, width=160, placeholder=" …")  # the first line's worth of a message
@@ -60,7 +60,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def notebooks_folder() -> Path:
-    """The folder of the lectures: ``COURSE_NOTEBOOKS``, else beside the package, else under the current folder.
+    """The folder of the lectures: ``COURSE_NOTEBOOKS``, else beside the package, else in the current folder.
 
     Raises:
         LectureError: if none of the three is there.
@@ -78,7 +78,7 @@ def notebooks_folder() -> Path:
 
 
 def find(names: list[str] | None = None) -> list[Path]:
-    """The lectures asked for, in order: all, or by number ("7", "10"), name ("10_freeze_and_fine_tune") or path.
+    """The lectures asked for, in order: all, or by number ("7"), name ("10_freeze_and_fine_tune") or path.
 
     Raises:
         LectureError: for a name that fits no lecture, or more than one.
@@ -104,7 +104,7 @@ def find(names: list[str] | None = None) -> list[Path]:
 
 
 def left_out(folder: Path) -> str:
-    """A line on the notebooks beside the lectures that are none, such as copies (``10_x-Copy1.ipynb``); "" without any."""
+    """A line on notebooks beside the lectures that are none, as copies (``10_x-Copy1.ipynb``); "" if none."""
     names = sorted(path.name for path in folder.glob("*.ipynb") if not LECTURE.fullmatch(path.name))
     return f"Left out, as their names are no lecture's: {', '.join(names)}" if names else ""
 
@@ -164,7 +164,7 @@ def write_text(text: str, path: Path) -> None:
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
-    """A copy in the stored form. Twice is the same as once; a cell that was not run stays marked as not run."""
+    """A copy in the stored form. Twice is the same as once; a cell that was not run stays marked so."""
     notebook = copy.deepcopy(notebook)
     kept = {key: notebook.metadata[key] for key in NOTEBOOK_KEYS if key in notebook.metadata}
     if colab := kept.get("colab"):
@@ -191,9 +191,9 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 def settle(run: NotebookNode, before: NotebookNode) -> NotebookNode:
     """The stored form of an executed lecture, in which an output that is merely random is as it was.
 
-    What nbval does not compare (times, trained figures) differs from run to run. It changes only where something that made it
-    has: the code of its cell or above, the package, its data. A digest of these and of the output stands in the cell's
-    metadata, so an output that came by another way (JupyterLab, another profile) is never kept.
+    What nbval does not compare (times, trained figures) differs from run to run. It changes only where what made
+    it has: the code of its cell or above, the package, its data. A digest of these and of the output stands in the
+    cell's metadata, so an output that came by another way (JupyterLab, another profile) is never kept.
 
     Args:
         run: the lecture as it was run.

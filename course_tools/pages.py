@@ -7,10 +7,9 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote
 
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight  # type: ignore[import-untyped]
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
 
 QUIZ = re.compile(r"""(?m)^quiz\(["'](\d\d)["']\)""")
 READY = re.compile(r"(?m)^Course ready: profile (\w+)")  # what a lecture's set-up cell prints
-ATTACHED = re.compile(r"(?<=\]\()attachment:([^)\s]+)")
+PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+ATTACHED = re.compile(r"(?:\]\(|=\")attachment:([^)\"]*)")
 BAR = re.compile(r"[^\n|]*\d%\|")  # how a progress bar begins that a run has left behind
 # A prime is high already, and a browser would raise it once more.
 PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mi>&#x02032;</mi></msup>")
@@ -63,21 +63,31 @@ def _readable(file: Path) -> NotebookNode:
     with notebooks.named(file):
         notebook = notebooks.normalise(notebooks.read(file))
         for cell in notebook.cells:
-            if "attachments" in cell:
-                cell.source = ATTACHED.sub(partial(_attached, cell), cell.source)
-            if "outputs" in cell:
+            if cell.cell_type == "markdown":
+                cell.source = _with_attachments(cell)
+            elif "outputs" in cell:
+                texts = [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
                 cell.outputs = [
-                    out for out in cell.outputs if not BAR.match(out.get("data", {}).get("text/plain", ""))
+                    out for out, text in zip(cell.outputs, texts, strict=True) if not BAR.match(text)
                 ]
     return notebook
 
 
-def _attached(cell: NotebookNode, link: re.Match[str]) -> str:
-    """A picture that was pasted into a cell, as an address that holds all of it."""
-    name = unquote(link[1])
-    for kind, data in cell.attachments.get(name, {}).items():
-        return f"data:{kind};base64,{''.join(data.split())}"
-    raise LectureError(f"A cell shows the pasted picture {name!r}, which is not in it: paste it again.")
+def _with_attachments(cell: NotebookNode) -> str:
+    """Markdown in which a picture that was pasted into the cell has an address that holds all of it.
+
+    Raises:
+        LectureError: if it is not in the cell, or of a kind that browsers do not show.
+    """
+    source = cell.source
+    for name, kinds in cell.get("attachments", {}).items():
+        for kind in [kind for kind in PICTURES if kind in kinds][:1]:
+            address = f"data:{kind};base64,{''.join(kinds[kind].split())}"
+            for written in (name, quote(name, safe="!'()*")):
+                source = source.replace(f"attachment:{written}", address)
+    if left := ATTACHED.search(source):
+        raise LectureError(f"The picture {left[1]} is not in its cell as PNG, JPEG or GIF: paste it again.")
+    return source
 
 
 def origin(notebook: NotebookNode) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 
@@ -27,16 +26,15 @@ MACHINERY = re.compile(r"import |from |check_|my_progress|#|\s*$")
 def sentences(text: str) -> list[str]:
     """The sentences of a paragraph; none ends inside code, a formula, emphasis, a quotation or brackets."""
     masked = PROTECTED.sub(lambda span: span[0][0] + "x" * len(span[0][1:-3]) + span[0][1:][-3:], text)
-    ends = [end for end in ENDS.finditer(masked) if not ABBREVIATED.search(masked[: end.start() + 1])]
-    places = [0, *(end.end() for end in ends), len(text)]
-    return [text[start:end].strip() for start, end in itertools.pairwise(places) if text[start:end].strip()]
+    ends = [end.end() for end in ENDS.finditer(masked) if not ABBREVIATED.search(masked[: end.start() + 1])]
+    parts = [text[start:end].strip() for start, end in zip([0, *ends], [*ends, None], strict=True)]
+    return [part for part in parts if part]
 
 
 def lead(text: str, *, first: bool = True, last: bool = False) -> list[str]:
     """What a slide shows of a paragraph: two sentences if it is the first, and all that have a bold term.
 
-    Sentences in brackets are left out. A question takes its answer along. The last sentence of a cell's last
-    paragraph may announce what comes after it ("Look at the picture:").
+    Those in brackets are left out. A question takes its answer along. A cell's last may announce ("Look:").
     """
     parts = [part for part in sentences(text) if not re.fullmatch(r"\(.*\)", part, re.DOTALL)]
     count = min(2, len(parts)) if first or text.startswith("**") else 0

@@ -15,16 +15,17 @@ from course_tools.drift import BOUNDS
 from course_tools.notebooks import write_text
 from course_utils.assets import size_text
 
-TEMPLATE = Path(__file__).with_name("report.html")
+PAGES = jinja2.Environment(
+    loader=jinja2.PackageLoader("course_tools", ""), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
 
 
 def write_report(out: Path) -> Path:
     """Make ``OUT/report.html`` from ``OUT/run.json`` and the run's scoreboard."""
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
     table, picture = scoreboard(out / "scoreboard.json")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(bound=bound, value=figure_text, minutes=minutes, memory=size_text, share=share)
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    PAGES.filters.update(bound=bound, value=figure_text, minutes=minutes, memory=size_text, share=share)
+    page = PAGES.get_template("report.html").render(
         run=run,
         failed=[lecture for lecture in run["lectures"] if lecture["status"] != "passed"],
         expectations=[entry for lecture in run["lectures"] for entry in lecture["expectations"]],
@@ -51,7 +52,7 @@ def scoreboard(file: Path) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def moved(drift: dict[str, Any], most: int) -> Iterator[str]:
-    """What moved since the last run, in lines for a terminal: those that have come nearest to their bounds."""
+    """What moved since the last run, in lines for a terminal: those that have come nearest to a bound."""
     if drift["compared"]:
         count = f"{len(drift['moved'])} of {drift['compared']}"
         yield f"{count} figures moved by more than 1 % since the last run."

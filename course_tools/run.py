@@ -60,7 +60,7 @@ class Outcome:
 
 
 class ThisPython(KernelSpecManager):
-    """Kernel ``python3`` is the Python that runs us, whatever other environments have registered under that name."""
+    """Kernel ``python3`` is the Python that runs us, whatever other environments have registered so."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The interpreter's own ipykernel."""
@@ -70,7 +70,7 @@ class ThisPython(KernelSpecManager):
 
 def kernel_environment(profile: str, lecture: str, threads: int, **more: str) -> dict[str, str]:
     """The environment of a lecture's kernel: the same for storing outputs and for checking them."""
-    # A test runner's choice of back end would leave a lecture without figures; what somebody runs at each start is theirs.
+    # A test runner's choice of back end would leave a lecture without figures; the rest are habits.
     left_out = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONWARNINGS")
     inherited = {name: value for name, value in os.environ.items() if name not in left_out}
     fixed = {
@@ -87,13 +87,13 @@ def kernel_environment(profile: str, lecture: str, threads: int, **more: str) ->
 
 @functools.cache
 def _bare_ipython() -> tempfile.TemporaryDirectory[str]:
-    """A folder without the configuration of whoever runs this, which could change what cells show; gone when we are."""
+    """A folder without anybody's configuration, which could change what cells show; it goes when we go."""
     return tempfile.TemporaryDirectory(prefix="course-ipython-", ignore_cleanup_errors=True)
 
 
 def asked_again(get_msg: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Wait for a message in pieces of a second: on a busy machine pyzmq's asyncio sockets now and then miss that one has
-    come, and a lecture whose last cell is done would wait for ever."""
+    """Wait for a message in pieces of a second: on a busy machine pyzmq's asyncio sockets now and then miss
+    that one has come, and a lecture whose last cell is done would wait for ever."""
 
     async def get(timeout: float | None = None) -> Any:
         deadline = math.inf if timeout is None else time.monotonic() + timeout
@@ -292,8 +292,8 @@ def run_all(
 ) -> tuple[list[LectureRun], dict[str, Any]]:
     """Run lectures side by side; the runs, and their summary, which also goes to ``OUT/run.json``.
 
-    One that fails does not stop the others. Ctrl-C, ``kill`` or a closed terminal stop them all: the summary then has the
-    signal's number as ``interrupted``, and what had passed by then.
+    One that fails does not stop the others. Ctrl-C, ``kill`` or a closed terminal stop them all: the summary
+    then has the signal's number as ``interrupted``, and what had passed by then.
     """
     began, interrupted = time.time(), 0
     runs = [LectureRun(path, out, profile, threads) for path in paths]

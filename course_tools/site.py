@@ -1,7 +1,7 @@
 """The lectures as a static site: it opens from a folder, without a server and without a network.
 
-Sphinx does the work (myst-nb reads the stored notebooks, sphinx-book-theme sets the pages, by site.toml); here are
-the preparation before it, what it calls while it works (:func:`setup`), and the inspection behind it.
+Sphinx does the work (myst-nb reads notebooks, sphinx-book-theme sets the pages, by site.toml); here are the
+preparation before it, what it calls while it works (:func:`setup`), and the inspection behind it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from course_utils.exercises.quiz import quiz_markup
 
 HERE = Path(__file__).parent
 MARKER = ".course-site"  # what tells an earlier site from somebody's folder
+UNREAD = ("**/*.map", "_static/*macros.html", ".buildinfo", "objects.inv")  # what no reader of the site opens
 MINUTES = re.compile(r"\*\*Time:\*\* about (\d+) minutes")
 BADGE = r"\[!\[([^\]]*)\]\([^)]*\)\]\(([^)]*)\)"
 BADGES = re.compile(rf"(?:{BADGE}\s*)+")
@@ -49,7 +50,6 @@ NUMBER = re.compile(r"(?:[Ll]ectures? )?(\d\d)")
 INLINE = re.compile(r'(\(?<math [^>]*display="inline"(?:(?!</math>).)*</math>[^\s<]+)', re.DOTALL)
 # Where a text is no place for a link.
 CLOSED = nodes.reference, addnodes.pending_xref, nodes.title, nodes.literal, nodes.FixedTextElement, nodes.raw
-PICTURES = {"image/png", "image/jpeg", "image/gif"}
 
 
 def build(
@@ -74,7 +74,9 @@ def build(
         _run_sphinx(Path(work), made, about)
         if faults := [fault for page in sorted(made.glob("*.html")) for fault in _faults(page)]:
             raise LectureError("The site is not written. " + " ".join(faults[:3]))
-        _tidy(made)
+        shutil.rmtree(made / "_static" / "locales", ignore_errors=True)
+        for path in [path for pattern in UNREAD for path in made.glob(pattern)]:
+            path.unlink()
         (made / MARKER).write_text("Written by `course site`, which may replace this folder.\n")
     return [*lectures]
 
@@ -153,7 +155,7 @@ def prepare(notebook: NotebookNode, follow: Callable[[str], str], pictures: Path
         elif cell.cell_type == "code":
             cell.metadata, asked = _folded(cell), pages.questions(cell.source)
             for output in cell.outputs:
-                for kind in PICTURES & output.get("data", {}).keys():
+                for kind in [kind for kind in pages.PICTURES if kind in output.get("data", {})][:1]:
                     output.data = {"text/html": _picture(output, kind, pictures)}
                 # In place of a widget what a page without a kernel can say.
                 if output.output_type == "display_data" and set(output.data) == {"text/plain"}:
@@ -328,7 +330,7 @@ def _finish_page(texts: dict[str, str], app: Any, page: str, _: str, context: An
 
 
 def _write_texts(texts: dict[str, str], app: Any, exception: Exception | None) -> None:
-    """Sphinx's search fetches pages to show where a word is. From a file nothing can be fetched: bring them."""
+    """Sphinx's search fetches pages to show where a word is; without a server it cannot: bring them along."""
     if exception is None:
         known = json.dumps(texts, ensure_ascii=False, sort_keys=True)
         script = f"const courseTexts = {known};\n{(HERE / 'site_search.js').read_text()}"
@@ -343,11 +345,3 @@ def _faults(page: Path) -> Iterator[str]:
                 yield f"{page.stem}: It would load {tag[name]} from the network."
         if tag.name == "img" and not tag.get("alt", "").strip():
             yield f"{page.stem}: The figure {Path(tag.get('src', '')).name} has no alt text."
-
-
-def _tidy(site: Path) -> None:
-    """Take out what no reader opens: half of what the theme brings along, and what is for Sphinx itself."""
-    shutil.rmtree(site / "_static" / "locales", ignore_errors=True)
-    for pattern in ("**/*.map", "_static/*macros.html", ".buildinfo", "objects.inv"):
-        for path in site.glob(pattern):
-            path.unlink()

@@ -1,10 +1,9 @@
 """Slides from the lectures, by rule: a lecture is prose, a slide is not, and nobody marks either up by hand.
 
 A heading begins a stack of slides. Of the prose a slide shows what stands out (first sentences, bold terms,
-formulas, lists, boxes), and the speaker's notes have all of it. Figures get the room. What is meant for the one who
-sits at the notebook (set-up, imports, checks, hints, solutions) is left out. A slide type that an author has set
-for a cell counts. What stands together follows from what it is; the script in slides.html measures each slide, and
-makes its letters as large as fits.
+formulas, lists, boxes); the speaker's notes have all of it. Figures get the room. What is for the one at the
+notebook (set-up, imports, checks, hints, solutions) is left out. A slide type that an author has set counts.
+What stands together follows from what it is; the script in slides.html makes letters as large as fits.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ FILES = ("LICENSE", "dist/reset.css", "dist/reveal.css", "dist/reveal.js", "plug
 PARTS = 6  # paragraphs, items, formulas and the like on a slide
 SHORT, LONG = 4, 12  # lines of code that share their slide with a figure, and with anything else
 HEADINGS, REMARKS = ("title", "section", "heading"), ("see", "trap", "quiet", "note")
-WORK = ("Exercises", "Quiz", "Further reading")
+WORK, TOLD = ("Exercises", "Quiz", "Further reading"), {"figure", "math_block", "see", "trap"}
 GOALS = "**What you will be able to do**"
 LISTED = re.compile(r"(?m)^\*\*[^*\n]+:\*\* .* · .* · .*$")  # a list in one line
 CHECKED = re.compile(r"(?m)^✓ .*\n?")
@@ -60,18 +59,13 @@ class Deck:
         for cell in notebook.cells[1:]:
             self._cell(cell, cell.metadata.get("slideshow", {}).get("slide_type", "-"))
         for stack in self.stacks:
-            slides = [*_for_a_talk(stack)] if short else stack
-            stack[:] = [slide for slide in slides if {block.kind for block in slide} - {"note"}]
+            stack[:] = [slide for slide in stack if {block.kind for block in slide} - {"note"}]
+            stack[:] = [*_for_a_talk(stack)] if short and stack else stack
         self.stacks = [stack for stack in self.stacks if stack and stack[0][0].content != "Glossary"]
 
     @property
-    def now(self) -> list[Block]:
-        """The slide that is being filled."""
-        return self.stacks[-1][-1]
-
-    @property
     def parts(self) -> list[Block]:
-        """What it shows below its heading, without remarks."""
+        """What the slide shows below its heading, without remarks."""
         return [block for block in self.now if block.kind not in (*HEADINGS, *REMARKS)]
 
     def begin(self, *blocks: Block, stack: bool = False) -> None:
@@ -80,6 +74,7 @@ class Deck:
             self.stacks.append([[]])
         elif any(block.kind != "note" for block in self.now):
             self.stacks[-1].append([])
+        self.now = self.stacks[-1][-1]  # the slide that is being filled
         self.now.extend(blocks)
         self.full = self.has_figure = False
 
@@ -95,7 +90,7 @@ class Deck:
         return lines <= LONG and sum(len(x) if isinstance(x, list) else 1 for x in contents) <= PARTS
 
     def add(self, kind: str, content: Any, note: str = "") -> None:
-        """Show something: on this slide, or on a new one along with the words that introduce it; without, say it."""
+        """Show something, here or on a new slide along with the words that introduce it; or only say it."""
         kind = kind if content else "note"
         if kind not in REMARKS and (self.full or not self.takes(kind, content)):
             introduced = not self.full and self.parts[1:] and kind not in ("text", "figure")
@@ -184,11 +179,11 @@ class Deck:
 
 
 def _for_a_talk(stack: list[list[Block]]) -> Iterator[list[Block]]:
-    """How a section begins, its figures, formulas and remarks, without code; nothing of sections that are work."""
+    """How a section begins, its figures, formulas and remarks, without code; nothing of what is work."""
     for slide in stack if stack[0][0].content not in WORK else []:
         kinds = {block.kind for block in slide}
         hidden = {"code", "quiet"} if kinds & {"see", "trap"} else {"code", "quiet", "output", "html"}
-        if slide is stack[0] or kinds & {"figure", "math_block", "see", "trap"}:
+        if kinds - hidden - {"note"} and (slide is stack[0] or kinds & TOLD):
             yield [block for block in slide if block.kind not in hidden]
 
 
@@ -215,7 +210,7 @@ def write_slides(
         short: how sections begin, figures, formulas and take-aways alone.
 
     Raises:
-        LectureError: for a lecture that cannot be shown, or if ``out`` cannot be written or holds other things.
+        LectureError: if a lecture cannot be shown, or ``out`` cannot be written or holds other things.
     """
     decks = {}
     with pages.replacing(out) as made:

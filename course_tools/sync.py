@@ -1,4 +1,4 @@
-"""What stands in several lectures but is written once: model sources, the set-up cell, the course's address."""
+"""What stands in several lectures but is written once: sources, the set-up cell, the course's address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTS = r"(?:github\.com|/github|/gh|githubusercontent\.com)/"
 
 
 def repository(root: Path) -> str:
-    """OWNER/NAME of the course, from the one place where it is written: ``project.urls`` in pyproject.toml."""
+    """OWNER/NAME of the course, from the one place that has it: ``project.urls`` in pyproject.toml."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return "/".join(project["urls"]["Repository"].rstrip("/").removesuffix(".git").split("/")[-2:])
 
@@ -37,7 +37,7 @@ def setup_source(repo: str) -> str:
 
 
 def filled(skeleton: str, **words: str) -> str:
-    """A text of the folder ``skeleton`` with words in the places of its ``$names``, without the last line end."""
+    """A text of the folder ``skeleton`` with words in the places of its ``$names``; without a line end."""
     text = Path(__file__).with_name("skeleton").joinpath(skeleton).read_text(encoding="utf-8")
     return Template(text).substitute(words).rstrip("\n")
 
@@ -102,6 +102,25 @@ def sync_all(*, check: bool = False) -> list[str]:
         if changes and not check:
             notebooks.write(notebook, path)
     return drifted
+
+
+def fix_tag(new: str) -> list[Path]:
+    """Let set-up cells install, and badges open, another tag or branch of the course; return the files that changed.
+
+    Raises:
+        LectureError: if ``new`` cannot be the name of one.
+    """
+    if not re.fullmatch(r"[\w.-]+", new):
+        raise notebooks.LectureError(f"{new!r} is no name for a tag: take letters, digits, dots and hyphens.")
+    place = re.compile(r"(/archive/|/blob/|\$repo/)[\w.-]+(?=\.zip|/notebooks|\?labpath)")
+    skeleton, changed = Path(__file__).with_name("skeleton"), []
+    for path in (skeleton / "setup_cell.txt", skeleton / "badges.txt", skeleton.parents[1] / "README.md"):
+        before = path.read_text(encoding="utf-8")
+        after = place.sub(rf"\g<1>{new}", before)
+        if after != before:
+            notebooks.write_text(after, path)
+            changed.append(path)
+    return changed
 
 
 def project_root(folder: Path) -> Path:

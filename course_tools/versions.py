@@ -24,7 +24,7 @@ CHECK = re.compile(r"check_\w+(?=\()")
 
 
 def hand_out(paths: Iterable[Path], out: Path, version: Callable[[NotebookNode], NotebookNode]) -> list[str]:
-    """Write a version of each lecture into a folder, over none in which somebody has worked since it was written.
+    """Write a version of each lecture into a folder, over none in which somebody has worked since.
 
     Returns:
         a line for each lecture whose version is not written, with the reason.
@@ -53,7 +53,8 @@ def hand_out(paths: Iterable[Path], out: Path, version: Callable[[NotebookNode],
     return left
 
 
-def _tagged(cell: NotebookNode, tag: str) -> bool:
+def tagged(cell: NotebookNode, tag: str) -> bool:
+    """Whether a cell is code with this tag."""
     return cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
 
 
@@ -65,9 +66,9 @@ def without_folds(text: str) -> str:
 
 
 def without_solutions(notebook: NotebookNode) -> NotebookNode:
-    """A copy of a lecture in which no exercise is solved; the badges are gone, too: they open the lecture with its solutions."""
+    """A copy of a lecture in which no exercise is solved, without badges: they open the one with solutions."""
     notebook = copy.deepcopy(notebook)
-    notebook.cells = [cell for cell in notebook.cells if not _tagged(cell, "solution")]
+    notebook.cells = [cell for cell in notebook.cells if not tagged(cell, "solution")]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = without_folds(ANSWERS.sub("", BADGES.sub("", cell.source)))
@@ -78,11 +79,11 @@ def student(notebook: NotebookNode) -> NotebookNode:
     """A lecture as it is handed out: every stub is there, no solution, nothing has been run.
 
     Raises:
-        LectureError: if an exercise is not a stub that is still to be written: its answer would be given away.
+        LectureError: if an exercise is no stub that is still to be written: its answer would be given away.
     """
     notebook = without_solutions(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
-        if _tagged(cell, "exercise") and STUB not in cell.source:
+        if tagged(cell, "exercise") and STUB not in cell.source:
             raise notebooks.LectureError(f"Cell {number} is an exercise, and no stub: it lacks {STUB!r}.")
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -90,10 +91,11 @@ def student(notebook: NotebookNode) -> NotebookNode:
 
 
 def solutions(notebook: NotebookNode) -> NotebookNode:
-    """A lecture's exercises with their solutions and checks, and what they need to run: its set-up and its imports.
+    """A lecture's exercises with solutions and checks, and what they need to run: its set-up and its imports.
 
     Raises:
-        LectureError: if the lecture has no number, no solution, or a solution without a question before and a check after it.
+        LectureError: if the lecture has no number, no solution, or one without a question before it and
+            a check after it.
     """
     cells = notebook.cells
     heading = re.match(r"# (\d\d) · .+", cells[0].source if cells else "")
@@ -103,7 +105,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
     code = [cell for cell in cells if cell.cell_type == "code"]
     answers, checks = [], []
     for place, cell in enumerate(cells):
-        if not _tagged(cell, "solution"):
+        if not tagged(cell, "solution"):
             continue
         before = [other for other in cells[:place] if other.cell_type == "markdown"]
         check = cells[place + 1] if place + 1 < len(cells) else cell

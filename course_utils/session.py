@@ -170,7 +170,8 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     threadpool_limits(1, user_api="blas")  # where NumPy was imported before this call
 
     if "HF_HUB_OFFLINE" in unset:
-        _of_ci.callback(setattr, constants, "HF_HUB_OFFLINE", False)  # the hub reads its environment once
+        constants.HF_HUB_OFFLINE = True  # the hub reads its environment once
+        _of_ci.callback(setattr, constants, "HF_HUB_OFFLINE", False)
     if name == "ci":
         _of_ci.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(threads or 1)

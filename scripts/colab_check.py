@@ -93,7 +93,7 @@ def run(lecture: Path, address: str, folder: Path, environment: dict[str, str]) 
     """Execute a lecture in a folder of its own; the seconds that its set-up cell took."""
     notebook = nbformat.read(lecture, as_version=4)
     setup = next(cell for cell in notebook.cells if cell.metadata.get("course", {}).get("role") == "setup")
-    home = next(word for word in setup.source.split() if word.endswith("/archive/main.zip"))
+    home = next(word for word in setup.source.split() if "/archive/" in word)
     setup.source = setup.source.replace(home, f"{address}/archive/main.zip")
     place = folder / lecture.stem
     place.mkdir()

@@ -327,6 +327,24 @@ MUTATIONS = {
         "        yield part\n    finally:\n        os.replace(part, path)\n    if False:",
         "test_files.py::test_a_failure_keeps_the_old_file_and_leaves_nothing_over",
     ),
+    "a text that was changed in the cache": (
+        "files.py",
+        "return text if seal == hashlib.sha256(text.encode()).hexdigest() else None",
+        "return text",
+        "test_corpora.py::test_a_damaged_cache_is_noticed_and_made_again",
+    ),
+    "files that nobody registered, before a loader": (
+        "assets/store.py",
+        "folder = _alone(folder, names)",
+        "pass",
+        "test_assets.py::test_where_links_are_not_allowed_files_are_copied",
+    ),
+    "a stored score above 1": (
+        "results.py",
+        "and max(scores) <= 1)",
+        "and True)",
+        "test_results.py::test_a_stored_row_with_a_wrong_value_is_named_and_the_rest_kept",
+    ),
     "dropout on while it predicts": (
         "training/loop.py",
         "    model.eval()\n    device = next",

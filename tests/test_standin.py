@@ -1,4 +1,4 @@
-"""The stand-in: what its card says of it, and, where the real collection is at hand, how real it is."""
+"""The stand-ins of messages and reviews: what their cards say, and, on the real data, how real they are."""
 
 import re
 import sys
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from course_utils.datasets import fold, load_sms
+from course_utils.datasets import fold, load_reviews, load_sms
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import review_recipes  # noqa: E402
 import spam_recipes  # noqa: E402
 import standin_realism  # noqa: E402
 
@@ -210,3 +211,108 @@ def test_the_benchmarks_refuse_the_stand_in_in_place_of_the_real_data(standin, m
     monkeypatch.setattr(spam_recipes, "load_sms", lambda **_: standin)
     with pytest.raises(SystemExit, match="COURSE_MIRROR"):
         spam_recipes.load("clean")
+
+
+# The reviews
+
+
+@pytest.fixture
+def reviews():
+    return load_reviews(profile="ci")
+
+
+@pytest.fixture
+def real_reviews(mirror):
+    if not (mirror / "sentence-polarity").is_dir():
+        pytest.skip("needs sentence-polarity in COURSE_MIRROR")
+    return review_recipes.load("laptop")
+
+
+def review_kinds():
+    import pandas as pd
+
+    return pd.read_csv(ROOT / "data" / "reviews_standin.csv", keep_default_na=False)
+
+
+def test_the_card_of_the_reviews_has_the_right_numbers(reviews):
+    card = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert not reviews.attrs["real"]
+    assert f"{len(reviews):,} invented sentences" in card and reviews["label"].mean() == 0.5
+    assert f"{review_kinds()['kind'].nunique()} kinds" in card
+    tokens = reviews["text"].str.split().str.len()
+    assert f"{tokens.mean():.1f} words and marks on average (longest {tokens.max()})" in card
+    share = reviews["text"].str.contains(r"\bbut\b").mean()
+    assert f"{share:.0%}".replace("%", " %") + " have a *but*" in card
+
+
+def test_no_two_reviews_are_alike_and_none_is_from_a_template(reviews):
+    letters = reviews["text"].str.replace(r"[\W_]", "", regex=True)
+    assert not letters[letters.duplicated(keep=False)].tolist()
+    assert (reviews["split"] != "unused").all()
+    counts = Counter(run for text in reviews["text"] for run in runs(words_of(text), 5))
+    assert counts.most_common(1)[0][1] <= 3, counts.most_common(3)
+
+
+def test_reviews_are_of_many_kinds_and_each_kind_has_both_labels():
+    table = review_kinds()
+    counts = table.groupby(["kind", "label"]).size()
+    assert len(counts) == 2 * table["kind"].nunique() and table["kind"].nunique() >= 10
+    assert counts.min() >= 15 and counts.max() <= 75
+
+
+def test_no_word_gives_the_label_of_a_review_away(reviews):
+    """Guessing by any one word is hardly better than chance; *and* tells most, as in the real ones."""
+    words = [set(words_of(text)) for text in reviews["text"]]
+    count, lean = Counter(), Counter()
+    for label, found in zip(reviews["label"], words, strict=True):
+        count.update(found)
+        lean.update(dict.fromkeys(found, 2 * label - 1))
+    gain = {word: abs(lean[word]) / len(words) for word in count}
+    assert max(gain.values()) <= 0.08
+    rare = {word: gain[word] for word in count if count[word] < 0.1 * len(words)}
+    assert max(rare.values()) <= 0.03, max(rare, key=rare.get)
+
+
+def test_reviews_are_in_lower_case_with_spaced_punctuation(reviews):
+    text = reviews["text"]
+    assert (text == text.str.lower()).all() and not text.str.contains("  ").any()
+    assert not text.str.contains(r"\w[,;:!?]|[,;!?]\w|\w\.(?:\s|$)").any()
+    assert set("".join(text)) <= set("abcdefghijklmnopqrstuvwxyzé ,.;:!?'\"-()")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.75, 0.9])
+@pytest.mark.parametrize("label", [0, 1], ids=["negative", "positive"])
+def test_reviews_are_as_long_as_the_real_ones(reviews, real_reviews, label, share):
+    ours, theirs = (lengths(frame, label).quantile(share) for frame in (reviews, real_reviews))
+    assert abs(ours - theirs) <= max(2, 0.2 * theirs)
+
+
+def test_no_review_was_taken_from_the_real_ones(reviews, real_reviews):
+    theirs = {" ".join(words_of(text)) for text in real_reviews["text"]}
+    assert not [text for text in reviews["text"] if " ".join(words_of(text)) in theirs]
+    sequences = set().union(*(runs(words_of(text), 7) for text in real_reviews["text"]))
+    assert not [text for text in reviews["text"] if runs(words_of(text), 7) & sequences]
+
+
+@pytest.mark.slow
+def test_what_is_learned_from_the_reviews_holds_on_the_real_ones(reviews, real_reviews):
+    test = real_reviews[real_reviews["split"] == "test"]
+    vectors = review_recipes.Vectors(
+        review_recipes.load_encoder("minilm", device="cpu"), [*reviews["text"], *test["text"]]
+    )
+    found = review_recipes.transfer(reviews, test, vectors)
+    print("\ntrained on the stand-in, scored on real sentences:", found)
+    assert found[review_recipes.WORDS] >= 0.58
+    assert found[review_recipes.CHARACTERS] >= 0.58
+    assert found[review_recipes.ENCODER] >= 0.60
+
+
+def test_telling_the_reviews_from_the_real_ones_is_not_easy(reviews, real_reviews):
+    accuracy = standin_realism.telling_apart(reviews, real_reviews, range(2))["accuracy"]
+    assert 0.5 <= accuracy <= 0.75
+
+
+def test_the_benchmark_of_the_reviews_refuses_the_stand_in_in_place_of_the_real_data(reviews, monkeypatch):
+    monkeypatch.setattr(review_recipes, "load_reviews", lambda **_: reviews)
+    with pytest.raises(SystemExit, match="COURSE_MIRROR"):
+        review_recipes.load("laptop")

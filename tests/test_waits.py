@@ -1,4 +1,4 @@
-"""No test waits for so short a time that it fails on a machine ten times slower: `course_tools.PATIENCE` says how long."""
+"""No test gives up so soon that it fails on a machine ten times slower: `course_tools.PATIENCE` says how long."""
 
 import re
 from pathlib import Path
@@ -8,9 +8,10 @@ import pytest
 from course_tools import PATIENCE
 
 ROOT = Path(__file__).parents[1]
-# A wait that is given up after some seconds, written as a number. One that is meant to run out says so in its line.
+# A wait that is given up after a number of seconds. One that is meant to run out says so in its line.
 WAIT = re.compile(
-    r"(?:\btimeout ?=|_timeout\(|\b(?:wait|join|dump_traceback_later)\(|monotonic\(\) ?\+) ?(\d[\d_.]*)(?!.*# runs out)"
+    r"(?:\btimeout ?=|_timeout\(|\b(?:wait|join|dump_traceback_later)\(|monotonic\(\) ?\+) ?(\d[\d_.]*)"
+    r"(?!.*# runs out)"
 )
 
 
@@ -29,8 +30,8 @@ def test_nothing_gives_up_too_soon(folder):
 
 @pytest.mark.parametrize(
     "line",
-    ["run(command, timeout=60)", "process.wait(5)", "page.set_default_timeout(30)", "end = time.monotonic() + 10",
-     "process.communicate(timeout=0.5)", "thread.join(2.0)", "timeout=12,"],
+    ["run(command, timeout=60)", "process.wait(5)", "page.set_default_timeout(30)",
+     "end = time.monotonic() + 10", "process.communicate(timeout=0.5)", "thread.join(2.0)", "timeout=12,"],
 )  # fmt: skip
 def test_a_short_wait_is_seen(line):
     assert short(f"x\n    {line}\n") == [line]

@@ -11,8 +11,8 @@ from urllib.parse import urlparse
 
 # Formats that cannot carry code; no suffix counts as text. (.npy files must be read with NumPy's default, allow_pickle=False.)
 SUFFIXES = (
-    "", ".annotated", ".bz2", ".conll", ".conllu", ".csv", ".json", ".npy", ".parquet", ".safetensors", ".tsv",
-    ".txt",
+    "", ".annotated", ".bz2", ".conll", ".conllu", ".csv", ".json", ".neg", ".npy", ".parquet", ".pos",
+    ".safetensors", ".tsv", ".txt",
 )  # fmt: skip
 
 

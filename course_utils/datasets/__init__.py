@@ -5,3 +5,4 @@ from course_utils.datasets.languages import attach, load_language, suffix_langua
 from course_utils.datasets.messages import fold, load_sms, mark_duplicates, repair_text
 from course_utils.datasets.names import NAME_TYPES, load_entities
 from course_utils.datasets.relations import load_analogies, load_glove, load_senses, load_similarities
+from course_utils.datasets.reviews import load_reviews

@@ -105,15 +105,13 @@ def load_sms(split: str = "clean", *, seed: int = 0, profile: str | None = None)
     """
     if split not in SMS_SPLITS:
         raise ValueError(f"split must be one of {', '.join(SMS_SPLITS)}, not {split!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
-        raise ValueError(f"seed must be a whole number from 0 on, not {seed!r}.")
     asset = resolve("sms-spam", profile=profile)
     path = asset.path()
     facts = path.stat()
     frame, swallowed = _read_sms(path, facts.st_mtime_ns, facts.st_size)
     frame = frame.copy()
     used = ~swallowed if split == "seed" else ~frame["text"].map(fold).duplicated().to_numpy()
-    frame.insert(2, "split", _stratified(frame["label"].to_numpy(), used, SEED + int(seed)))
+    frame.insert(2, "split", stratified(frame["label"].to_numpy(), used, seed))
     return sourced(frame, asset)
 
 
@@ -166,11 +164,17 @@ def mark_duplicates(raw: pd.Series, text: pd.Series) -> np.ndarray:
     return np.where(raw.duplicated(), "exact", np.where(near, "near", "")).astype(object)
 
 
-def _stratified(labels: np.ndarray, used: np.ndarray, random_state: int) -> np.ndarray:
-    """Name each row's split: 70/15/15 of the used rows, stratified, in the two steps of the tutorial."""
+def stratified(labels: np.ndarray, used: np.ndarray, seed: int) -> np.ndarray:
+    """Name each row's split, (n,): 70/15/15 of the used rows, stratified, in the two steps of the tutorial.
+
+    Raises:
+        ValueError: for a seed that is no whole number from 0 on.
+    """
     from sklearn.model_selection import train_test_split
 
-    rows = np.flatnonzero(used)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed must be a whole number from 0 on, not {seed!r}.")
+    rows, random_state = np.flatnonzero(used), SEED + int(seed)
     train, rest = train_test_split(rows, test_size=0.3, random_state=random_state, stratify=labels[rows])
     validation, test = train_test_split(rest, test_size=0.5, random_state=random_state, stratify=labels[rest])
     names = np.full(len(labels), "unused", dtype=object)

@@ -10,6 +10,8 @@ from course_tools import notebooks
 # Front ends give pictures no alt text, whatever a figure's metadata say (the site does), and a slider's handle no name.
 OURS = {"include": [[".jp-OutputArea-output"]], "exclude": [[".jp-OutputArea-output img"], [".noUi-handle"]]}
 SLIDER = ".widget-slider .noUi-handle"
+# However many exercises lecture 00 has.
+NOTHING_DONE, ONE_DONE = re.compile("00: exercises ○+ 0 of"), re.compile("00: exercises ●○* 1 of")
 
 
 def press(page, key, times=1):
@@ -82,9 +84,11 @@ def test_the_quiz_by_keyboard_alone(show, stored, shots, flaws):
         verdicts.append(status.inner_text())
     assert len(set(verdicts)) == 3 and sum(text.startswith("✓") for text in verdicts) == 1
     assert radios.count() >= 12
-    see(output).to_contain_text("1 of 4 questions answered rightly so far.")
+    see(output).to_contain_text(re.compile(r"\b1 of \d+ questions answered rightly so far"))
     # The exercise was passed by the folded solution alone, so it does not count.
-    see(lecture.output("my_progress(").last).to_contain_text("00: exercises ○ 0 of 1, quiz ●○○○ 1 of 4")
+    see(lecture.output("my_progress(").last).to_contain_text(
+        re.compile(rf"{NOTHING_DONE.pattern} \d+, quiz ●○+ 1 of")
+    )
     output.scroll_into_view_if_needed()
     page.screenshot(path=shots / "lab-quiz.png")
     assert flaws(page, OURS) == []
@@ -110,7 +114,7 @@ def test_an_exercise_wrong_then_right_then_after_a_restart(show, handed_out, sho
 
     done = lecture.output("my_progress(")
     lecture.run("from course_utils.exercises.progress")
-    see(done).to_contain_text("Lecture 00: exercises ○ 0 of 1")
+    see(done).to_contain_text(NOTHING_DONE)
 
     check = "check_first_contact(spam_share)"
     lecture.write("def spam_share", "def spam_share(labels):\n    return sum(labels)")
@@ -124,11 +128,11 @@ def test_an_exercise_wrong_then_right_then_after_a_restart(show, handed_out, sho
     see(lecture.output(check)).not_to_contain_text("✗")
     page.screenshot(path=shots / "lab-right.png")
 
-    see(done).to_contain_text("Lecture 00: exercises ● 1 of 1")  # it follows, without being run again
+    see(done).to_contain_text(ONE_DONE)  # it follows, without being run again
 
     lecture.restart()
     lecture.run("from course_utils.exercises.progress")
-    see(done).to_contain_text("Lecture 00: exercises ● 1 of 1")
+    see(done).to_contain_text(ONE_DONE)
     see(done).to_contain_text("Kept in")
     page.screenshot(path=shots / "lab-progress.png")
 

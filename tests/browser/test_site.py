@@ -173,6 +173,36 @@ def test_formulas_have_a_size_and_none_is_raw(opened):
     assert not re.search(r"\$|\\[a-z]{2}|\*\*|\]\(", text)
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_line_of_code_is_cut_off(opened, folder, shots, width):
+    page, seen = opened("index", width=width), 0
+    for path in sorted(folder.glob("[0-9]*.html")):
+        page.goto(path.as_uri())
+        page.evaluate("document.querySelectorAll('article details').forEach((fold) => { fold.open = true; })")
+        code = page.evaluate(
+            "[...document.querySelectorAll('.cell_input pre')].map((e) => e.scrollWidth - e.clientWidth)"
+        )
+        assert max(code) <= 1, path.name
+        seen += len(code)
+    assert seen > 300
+
+
+def test_code_can_be_copied_and_every_page_says_where_its_figures_are_from(opened, shots):
+    page = opened("03_language_models", width=1440)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    code = page.locator(".cell_input pre").nth(2)
+    code.hover()
+    button = code.locator("xpath=..").locator("button")
+    button.click()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.course-copy')].some((b) => b.textContent == 'Copied')"
+    )
+    page.screenshot(path=shots / "site-copy.png")
+    assert page.evaluate("navigator.clipboard.readText()") == code.inner_text().rstrip()
+    assert page.locator("h1 + .course-origin").inner_text().startswith("Figures from profile ci")
+    assert page.locator("footer").get_by_text("Figures from profile ci").is_visible()
+
+
 def test_nothing_sticks_out_on_a_telephone(opened, folder, shots):
     page = opened("index", width=390)
     for path in sorted(folder.glob("*.html")):

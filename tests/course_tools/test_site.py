@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import re
 import struct
 import subprocess
@@ -24,6 +25,7 @@ BADGES = (
     "[![Open in Colab](https://colab.example/colab-badge.svg)](https://colab.example/00.ipynb) "
     "[![Open in Binder](https://binder.example/badge.svg)](https://binder.example/00.ipynb)"
 )
+READY = "Course ready: profile ci (embedded assets, small sizes), seed 0\n"
 README = """\
 # A course of two
 
@@ -53,7 +55,7 @@ Inline $\\sqrt{t/f}$, and `code with $5` in it. In lecture 01 you met it, in lec
 
 $$p(o \\mid c) = \\frac{1}{2}$$
 
-See [the other](01_other.ipynb), [its part](01_other.ipynb#2--a-part), [here](#1--text) and [the licence](../LICENSE).
+See [other](01_other.ipynb), [its part](01_other.ipynb#2--a-part), [here](#1--text) and [a licence](../LICENSE).
 
 ![A picture from the repository, of one grey point.](../docs/grey.png)
 
@@ -110,7 +112,7 @@ def lecture():
             new_markdown_cell(
                 f"# 00 · Made up: what for?\n\n{BADGES}\n\nHello.\n\n**Time:** about 12 minutes."
             ),
-            new_code_cell("zeppelin()", metadata=setup, outputs=[new_output("stream", text="ready\n")]),
+            new_code_cell("zeppelin()", metadata=setup, outputs=[new_output("stream", text=READY)]),
             new_markdown_cell(TEXT),
             new_code_cell("two()", outputs=[figure(ALT), figure("Another figure, of a lighter grey.", 200)]),
             new_code_cell(
@@ -181,7 +183,7 @@ def page(built):
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch):
-    """Builds the site of a lecture that must be refused; returns why, and sees to it that nothing is left behind."""
+    """Builds the site of a lecture that must be refused; returns why, and sees that nothing is left."""
 
     def try_it(notebook):
         monkeypatch.setenv("COURSE_NOTEBOOKS", str(course(tmp_path, notebook)))
@@ -332,11 +334,97 @@ def test_a_lecture_without_its_title_is_refused(refused):
     assert "number and its title" in refused(new_notebook(cells=[new_markdown_cell("# Nameless")]))
 
 
+def test_every_page_says_which_profile_the_figures_are_from(built):
+    told = "Figures from profile ci (small sizes, stand-in data)"
+    other = "Without figures: this lecture has not been run"
+    for name, said in [("00_made_up", told), ("01_other", other), ("index", f"{told}: 00; {other}: 01")]:
+        page = (built / f"{name}.html").read_text(encoding="utf-8")
+        assert re.search(rf'</h1>\s*<p class="course-origin">{re.escape(said)}\.</p>', page), name
+    for page in built.glob("*.html"):
+        assert told in page.read_text() or other in page.read_text(), page.name
+
+
+def test_pages_have_an_icon_a_description_and_buttons_that_copy(built):
+    for page in [Page(path) for path in built.glob("*.html")]:
+        assert [link["href"] for link in page.all("link") if link.get("rel") == "icon"] == [
+            "_static/favicon.svg"
+        ]
+        assert next(meta["content"] for meta in page.all("meta") if meta.get("name") == "description")
+        assert any("_static/site.js" in script.get("src", "") for script in page.all("script"))
+    assert (built / "_static" / "favicon.svg").read_text().startswith("<svg")
+    descriptions = {page: (built / f"{page}.html").read_text() for page in ("index", "00_made_up")}
+    assert 'content="It begins with a question."' in descriptions["index"]
+    assert 'content="Lecture 00: Made up: what for?"' in descriptions["00_made_up"]
+
+
+def test_a_picture_is_as_large_as_the_lecture_says(root, built, tmp_path, monkeypatch):
+    large = figure("A figure with twice as many points as it has room for.")
+    large.metadata["image/png"]["width"] = 400
+    monkeypatch.setenv(
+        "COURSE_NOTEBOOKS",
+        str(
+            course(tmp_path, new_notebook(cells=[*lecture().cells[:1], new_code_cell("x", outputs=[large])]))
+        ),
+    )
+    site.build(None, tmp_path / "site")
+    (image,) = Page(tmp_path / "site" / "00_made_up.html").all("img")
+    assert image["width"] == "400" and image["alt"].startswith("A figure with twice")
+
+
+def test_a_picture_pasted_into_a_cell_is_shown(tmp_path, monkeypatch):
+    data = base64.b64encode(picture()).decode()
+    cell = new_markdown_cell(
+        "Look: ![wet](attachment:image.png)", attachments={"image.png": {"image/png": data}}
+    )
+    monkeypatch.setenv(
+        "COURSE_NOTEBOOKS", str(course(tmp_path, new_notebook(cells=[lecture().cells[0], cell])))
+    )
+    site.build(None, tmp_path / "site")
+    (image,) = Page(tmp_path / "site" / "00_made_up.html").all("img")
+    assert image["src"] == f"data:image/png;base64,{data}" and image["alt"] == "wet"
+
+
+def test_executed_lectures_are_shown_and_those_that_lack_are_named(root, built, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_NOTEBOOKS", str(root / "notebooks"))
+    executed = lecture()
+    executed.cells[1].outputs = [new_output("stream", text="Course ready: profile gpu (T4), seed 0\n")]
+    (tmp_path / "ran").mkdir()
+    nbformat.write(executed, tmp_path / "ran" / "00_made_up.ipynb")
+    arguments = ["site", "--from", str(tmp_path / "ran"), "--out", str(tmp_path / "site")]
+    said = CliRunner().invoke(cli.app, arguments)
+    assert said.exit_code == 0, said.exception
+    assert said.output.startswith(f"Not in {tmp_path / 'ran'}: 01_other\n1 lecture: open")
+    page = Page(tmp_path / "site" / "00_made_up.html")
+    assert (
+        "Figures from profile gpu (real data" in page.text
+        and not (tmp_path / "site" / "01_other.html").exists()
+    )
+    assert "A picture from the repository, of one grey point." in [image["alt"] for image in page.all("img")]
+    with pytest.raises(notebooks.LectureError, match="lacks 01_other"):
+        site.build(["01"], tmp_path / "site", source=tmp_path / "ran")
+    with pytest.raises(notebooks.LectureError, match="There are no lectures in"):
+        site.build(None, tmp_path / "site", source=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["write_text", "Sphinx"])
+def test_a_full_disk_is_said_in_a_sentence_and_an_earlier_site_stays(root, built, monkeypatch, place):
+    monkeypatch.setenv("COURSE_NOTEBOOKS", str(root / "notebooks"))
+    before = sorted(built.parent.rglob("*"))
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(site if place == "Sphinx" else notebooks, place, full)
+    with pytest.raises(notebooks.LectureError, match=r"site cannot be written .*No space left on device"):
+        site.build(None, built)
+    assert sorted(built.parent.rglob("*")) == before
+
+
 def test_somebody_elses_folder_is_left_alone(built, root, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_NOTEBOOKS", str(root / "notebooks"))
     (tmp_path / "precious.txt").write_text("mine")
-    for out in (tmp_path, tmp_path / "precious.txt"):
-        with pytest.raises(notebooks.LectureError, match="is not an earlier site"):
+    for out in (tmp_path, tmp_path / "precious.txt", tmp_path / "precious.txt" / "deep"):
+        with pytest.raises(notebooks.LectureError, match=r"is not an earlier site|cannot be written"):
             site.build(None, out)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
@@ -370,6 +458,9 @@ def test_a_missing_package_is_named(monkeypatch, tmp_path, capsys):
 
 
 def test_the_command_does_not_need_sphinx():
-    script = "import sys; import course_tools.cli; print(sorted({'sphinx', 'nbformat', 'nbclient'} & set(sys.modules)))"
+    script = (
+        "import sys; import course_tools.cli; "
+        "print(sorted({'sphinx', 'nbformat', 'nbclient'} & set(sys.modules)))"
+    )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

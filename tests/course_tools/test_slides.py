@@ -1,6 +1,7 @@
 """The rules by which a lecture becomes slides, one by one, on a small lecture made for them."""
 
 import base64
+import errno
 import html
 import re
 import struct
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 OPENING = """\
 # 07 · A lecture: what for?
 
-[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/x) \
+[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.example/x) \
 [![Open in Kaggle](https://kaggle.com/badge.svg)](https://kaggle.com/x)
 
 It rained all night. Nobody had looked. *Why does it rain?* Much more prose about the weather of that year.
@@ -36,7 +37,7 @@ It rained all night. Nobody had looked. *Why does it rain?* Much more prose abou
 PROSE = """\
 ## 1 · Rain
 
-Rain falls from clouds and makes everything wet. It does so in spring. It does so in autumn. A **cloud** is wet air.
+Rain falls from clouds and makes everything wet. It does so in spring. It does so in autumn. A **cloud** drips.
 (Brackets hold what can wait.)
 
 A second paragraph that only the speaker knows by heart.
@@ -50,8 +51,8 @@ $$w = \\frac{1}{2} c$$
 1. one drop
 2. another drop"""
 SEE = """\
-**What you should see:** a curve that goes up and up, and never down. It stops in May. Nobody knows why it stops. \
-*Trap: a curve that goes up says nothing about rain at all, however steep. Measure it twice. Then measure again.*"""
+**What you should see:** a curve that goes up and up, and never down. It stops in May. Nobody knows why. \
+*Trap: a curve that goes up says nothing about rain, however steep. Measure it twice. Then measure again.*"""
 PLOT = """\
 wet = measure()
 share = wet / 2
@@ -148,7 +149,7 @@ def notes(made):
     return " ".join(slide.notes for slide in every(made))
 
 
-# The beginning ---------------------------------------------------------------------------------------------------
+# The beginning ----------------------------------------------------------------------------------------------
 
 
 def test_the_title_slide_has_number_title_and_opening_question():
@@ -179,7 +180,7 @@ def test_a_lecture_without_a_title_is_refused():
         slides.Deck(new_notebook(cells=[new_markdown_cell("Rain")]))
 
 
-# Prose -----------------------------------------------------------------------------------------------------------
+# Prose ------------------------------------------------------------------------------------------------------
 
 
 def test_a_heading_begins_a_stack_and_a_small_one_a_slide():
@@ -197,7 +198,7 @@ def test_a_heading_begins_a_stack_and_a_small_one_a_slide():
 def test_of_a_paragraph_the_first_two_sentences_and_bold_terms_are_shown():
     text = stacks(PROSE)[1][0].face
     assert "Rain falls from clouds and makes everything wet. It does so in spring." in text
-    assert "A cloud is wet air." in text
+    assert "A cloud drips." in text
     assert "autumn" not in text and "Brackets" not in text and "second paragraph" not in text
 
 
@@ -311,15 +312,15 @@ def test_a_formula_that_cannot_be_set_is_an_error():
 
 
 def test_glossary_and_progress_are_left_out_and_further_reading_is_small():
-    made = stacks("## Recap\n\n- Rain is wet.\n\n## Glossary\n\n**rain** – water\n\n## Further reading\n\n- A book of 1843.",
-                "**Your progress.** What you have done.")  # fmt: skip
+    recap = "## Recap\n\n- Rain is wet.\n\n## Glossary\n\n**rain** – water"
+    made = stacks(recap, "## Further reading\n\n- A book of 1843.", "**Your progress.** What you have done.")
     text = faces(made)
     assert "Rain is wet." in text and "1843" in text
     assert "Glossary" not in text and "– water" not in text and "Your progress" not in text
     assert made[-1][0].kind == "small"
 
 
-# Code ------------------------------------------------------------------------------------------------------------
+# Code -------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_for_the_machine_is_left_out():
@@ -336,7 +337,8 @@ def test_what_is_for_the_machine_is_left_out():
 
 def test_exercises_have_question_and_stub_and_nothing_is_given_away():
     question = (
-        "**Exercise 1 · Rain.** Write `rain(day)` for any day of the year that you like, wet or dry. It is wet. It is cold. It returns a number of drops.\n\n"
+        "**Exercise 1 · Rain.** Write `rain(day)` for any day of the year that you like, wet or dry. "
+        "It is wet. It is cold. It returns a number of drops.\n\n"
         "<details><summary>Hint 1</summary>\n\nLook up.\n\n<details><summary>Hint 2</summary>\n\nHigher.\n\n"
         "</details>\n</details>\n\n<details><summary>Answers</summary>\n\nFortytwo.\n\n</details>"
     )
@@ -391,7 +393,8 @@ def test_a_synced_cell_says_whose_source_it_is():
 
 
 def test_tables_lose_their_style_and_widgets_say_their_text_quietly():
-    table = '<div><style scoped>td {}</style><script>go()</script><table border="1"><tr><th>a</th></tr><tr><td>1</td></tr></table></div>'
+    table = '<table border="1"><tr><th>a</th></tr><tr><td>1</td></tr></table>'
+    table = f"<div><style scoped>td {{}}</style><script>go()</script>{table}</div>"
     text = page("## Rain", code("frame", shown(**{"text/html": table, "text/plain": "a"})))
     assert "<td>1</td>" in text and "scoped" not in text and "go()" not in text and "border=" not in text
     text = page("## Rain", code("widgets.rain()", shown(**{"text/plain": "Run this cell to see rain."})))
@@ -420,7 +423,7 @@ def test_each_question_of_the_quiz_has_a_slide_and_below_it_its_answers():
     assert "✓" in answers.face and "✓" not in question.face
 
 
-# What an author sets ----------------------------------------------------------------------------------------------
+# What an author sets ----------------------------------------------------------------------------------------
 
 
 def marked(cell, kind):
@@ -469,7 +472,7 @@ def test_odd_code_is_shown_as_it_is():
     assert [slide.shows for slide in made[-1]] == [["h2", "fence", "code"]]
 
 
-# Files -----------------------------------------------------------------------------------------------------------
+# Files ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -491,8 +494,8 @@ def test_pages_need_nothing_from_elsewhere_and_are_the_same_each_time(folder, ca
     cli.slides(["07"], folder / "out")
     assert content(folder / "out") == first
     assert {str(path) for path in first} == {
-        "07_rain.html", "index.html", "reveal/LICENSE", "reveal/favicon.svg", "reveal/notes.js", "reveal/reset.css", "reveal/reveal.css",
-        "reveal/reveal.js", "reveal/slides.css",
+        "07_rain.html", "index.html", "reveal/LICENSE", "reveal/favicon.svg", "reveal/notes.js",
+        "reveal/reset.css", "reveal/reveal.css", "reveal/reveal.js", "reveal/slides.css",
     }  # fmt: skip
     for name in ("07_rain.html", "index.html"):
         text = (folder / "out" / name).read_text(encoding="utf-8")
@@ -516,6 +519,111 @@ def test_nothing_is_written_when_one_lecture_fails(folder):
     with pytest.raises(notebooks.LectureError, match=r"^08_bad\.ipynb: .*cannot be set"):
         cli.slides(None, folder / "out")
     assert not (folder / "out").exists()
+
+
+def test_every_slide_and_the_index_say_which_profile_the_figures_are_from(folder):
+    ready = code("start()", printed("Course ready: profile laptop (cpu), seed 0\n"), course={"role": "setup"})
+    notebooks.write(lecture(ready, PROSE, code(PLOT, shown())), folder / "ran" / "07_rain.ipynb")
+    slides.write_slides(None, folder / "out", source=folder / "ran")
+    deck, index = (
+        BeautifulSoup((folder / "out" / name).read_text(), "html.parser")
+        for name in ("07_rain.html", "index.html")
+    )
+    told = "Figures from profile laptop (real data, unless a figure says stand-in)"
+    slide_count = len(deck.select(".frame"))
+    assert [each.get_text() for each in deck.select(".frame > .origin")] == [
+        told
+    ] * slide_count and slide_count > 3
+    assert told in index.get_text()
+    slides.write_slides(None, folder / "out")
+    assert "this lecture has not been run" in (folder / "out" / "index.html").read_text()
+
+
+def test_the_command_shows_executed_lectures_and_names_those_that_lack(folder, capsys):
+    notebooks.write(lecture("## Snow\n\nSnow."), folder / "notebooks" / "08_snow.ipynb")
+    notebooks.write(lecture("## Hail\n\nHail falls."), folder / "ran" / "07_rain.ipynb")
+    cli.slides(None, folder / "out", source=folder / "ran")
+    assert "Hail falls" in (folder / "out" / "07_rain.html").read_text()
+    said = capsys.readouterr().out
+    assert f"Not in {folder / 'ran'}: 08_snow\n" in said and "slides for 1 lecture: open" in said
+    with pytest.raises(notebooks.LectureError, match="lacks 08_snow"):
+        cli.slides(["08"], folder / "out", source=folder / "ran")
+
+
+def test_short_slides_have_beginnings_figures_formulas_and_what_to_remember(folder):
+    cells = [
+        "## 1 · Rain\n\nRain falls.", code("count()", printed("7 drops")),
+        "Now a long argument.", code("weigh()", printed("8 ounces")),
+        "It weighs:\n\n$$w = 1$$", code("a = b()", shown()), SEE,
+        "Then a table:", code("frame", shown(**{"text/html": "<table></table>"})), "Nothing.",
+        "## 2 · Snow", code("snow()", printed("9 flakes")),
+        "## Exercises\n\n**Exercise 1 · Hail.** Count.", "## Quiz", code('quiz("07")'),
+        "## Recap\n\n- Rain is wet.", "## Glossary\n\n**hail** – ice", "## Further reading\n\n- A book.",
+    ]  # fmt: skip
+    made = slides.Deck(lecture(*cells), short=True)
+    kinds = [
+        [block.kind for block in slide if block.kind != "note"] for stack in made.stacks for slide in stack
+    ]
+    assert kinds == [
+        ["title", "text"], ["section", "text"], ["text", "math_block"], ["figure", "see", "trap"],
+        ["section"], ["section", "bullet_list"],
+    ]  # fmt: skip
+    (folder / "notebooks" / "07_rain.ipynb").unlink()
+    notebooks.write(lecture(*cells), folder / "notebooks" / "07_rain.ipynb")
+    short, long = (slides.write_slides(None, folder / "out", short=short) for short in (True, False))
+    assert sum(map(len, short[0].stacks)) < sum(map(len, long[0].stacks))
+
+
+def test_a_short_deck_has_no_empty_slides():
+    empty = marked(code("a = 1", printed("✓ a")), "slide")
+    made = slides.Deck(
+        lecture("## Rain", empty, marked(code(" "), "slide"), "## Snow\n\nIt snows."), short=True
+    )
+    assert all({block.kind for block in slide} - {"note", "code"} for stack in made.stacks for slide in stack)
+
+
+def test_a_picture_pasted_into_a_cell_is_shown(folder):
+    cell = new_markdown_cell(
+        "## Rain\n\n![a drop](attachment:a%20b.png)", attachments={"a b.png": {"image/png": png(4, 4)}}
+    )
+    notebooks.write(lecture(cell), folder / "notebooks" / "07_rain.ipynb")
+    cli.slides(["07"], folder / "out")
+    assert (
+        f'<img src="data:image/png;base64,{png(4, 4)}" alt="a drop"'
+        in (folder / "out" / "07_rain.html").read_text()
+    )
+
+
+@pytest.mark.parametrize("file", ["07_rain.html", "index.html"])
+def test_a_full_disk_is_said_in_a_sentence_and_earlier_slides_stay(folder, monkeypatch, file):
+    cli.slides(["07"], folder / "out")
+    before = content(folder)
+    write = notebooks.write_text
+
+    def full(text, path):
+        if path.name == file:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(text, path)
+
+    monkeypatch.setattr(notebooks, "write_text", full)
+    with pytest.raises(notebooks.LectureError, match=r"out cannot be written .*No space left on device"):
+        cli.slides(["07"], folder / "out")
+    assert content(folder) == before
+
+
+def test_earlier_slides_are_replaced_and_what_others_keep_there_is_not(folder):
+    notebooks.write(lecture("## Snow\n\nSnow."), folder / "notebooks" / "08_snow.ipynb")
+    cli.slides(None, folder / "out")
+    cli.slides(["07"], folder / "out")
+    assert not (folder / "out" / "08_snow.html").exists()
+    (folder / "out" / "mine.html").write_text("mine")
+    before = content(folder)
+    with pytest.raises(notebooks.LectureError, match=r"holds other things \(mine.html\)"):
+        cli.slides(["07"], folder / "out")
+    for out in (folder / "out" / "mine.html", folder / "out" / "mine.html" / "deep"):
+        with pytest.raises(notebooks.LectureError, match=r"is a file; choose a folder|cannot be written"):
+            cli.slides(["07"], out)
+    assert content(folder) == before
 
 
 def test_slides_are_not_written_among_the_lectures(folder):

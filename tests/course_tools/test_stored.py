@@ -33,7 +33,7 @@ def once(notebook=None):
 
 
 def again(before, **changed: str):
-    """The same lecture, with changed sources, run with the luck "new"; its metadata are those that were stored."""
+    """The same lecture, with changed sources, run with the luck "new"; its metadata are as stored."""
     after = ran("new", **changed)
     for cell, old in zip(after.cells, before.cells, strict=True):
         cell.metadata = old.metadata

@@ -81,7 +81,7 @@ def test_solutions_pass_their_checks_and_stubs_say_kindly_that_they_are_stubs(le
 
 @pytest.fixture
 def handed(tmp_path):
-    """Hands out two small lectures, whose version is what `version` makes of them; returns lines and texts."""
+    """Hands out what `version` makes of two small lectures; returns lines and texts."""
     folder, out = tmp_path / "notebooks", tmp_path / "out"
     folder.mkdir()
     for name in ("01_one", "02_two"):

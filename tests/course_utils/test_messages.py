@@ -1,7 +1,6 @@
 """load_sms: reading, repair, duplicates and splits, on small files and on the real collection."""
 
 import csv
-import time
 
 import numpy as np
 import pandas as pd
@@ -234,9 +233,7 @@ def test_a_quotation_mark_swallows_nothing(tmp_path):
 
 def test_the_real_collection(mirror):
     messages._read_sms.cache_clear()
-    begin = time.perf_counter()
     frame = load_sms(profile="laptop")
-    assert time.perf_counter() - begin < 10  # about 1.5 s; room for a busy machine
     assert len(frame) == 5574 and frame["label"].value_counts().to_dict() == {0: 4827, 1: 747}
     assert (frame.attrs["origin"], frame.attrs["real"]) == ("mirror", True)
     assert frame["raw_text"].nunique() == 5171

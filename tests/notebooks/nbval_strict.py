@@ -123,7 +123,7 @@ def _execute(kernel: Any, source: str, allow_stdin: bool | None = None) -> str:
 
 def _get_message(kernel: Any, stream: str, timeout: float | None = None) -> dict[str, Any]:
     front = kernel.__dict__.setdefault("front", Front())
-    # Its own five or ten seconds are too few on a busy machine; where it waits for one, it asks again by itself.
+    # Its own five seconds are too few on a busy machine; where it waits for one, it asks again by itself.
     if timeout is not None:
         timeout = max(timeout, PATIENCE) if timeout > 1 else 10 * timeout
     while True:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_structure import problems
 
 from course_tools import notebooks, sync
+from course_tools.check import problems
 
 REPOSITORY = "owner/name"
 ALT = "A histogram of message lengths, with a long tail"
@@ -36,6 +36,7 @@ def lecture():
             course={"source": "course_utils.expectations:record"},
         ),
         code("plot()", picture(), tags=["nbval-ignore-output"]),
+        new_markdown_cell("## 1 · What there is\n\nA section.\n\n## 2 · What follows\n\nAnother."),
         new_markdown_cell(
             "## Exercises\n\nSee [the quiz](#Quiz).\n\n<details><summary>Hint 1 · a nudge</summary>\n\nThink.\n\n"
             "<details><summary>Hint 2 · the idea</summary>\n\nGive back.\n\n"
@@ -57,13 +58,31 @@ def lecture():
     return notebooks.normalise(new_notebook(cells=cells))
 
 
-def found(notebook, folder, name="01_small.ipynb"):
-    notebooks.write(notebook, folder / name)
-    return problems(folder / name, REPOSITORY)
+@pytest.fixture
+def found(tmp_path):
+    """Says what is wrong with a lecture of a checkout whose tests know ``check_f``."""
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project.urls]\nRepository = "https://github.com/{REPOSITORY}"\n'
+    )
+    tests = tmp_path / "tests" / "course_utils" / "test_exercises_01.py"
+    notebooks.write_text("exercises = {check_f: ([right], [wrong])}", tests)
+
+    def look(notebook):
+        path = tmp_path / "notebooks" / "01_small.ipynb"
+        notebooks.write(notebook, path)
+        return problems(path)
+
+    return look
 
 
-def test_a_lecture_in_form_has_no_problems(tmp_path):
-    assert found(lecture(), tmp_path) == []
+def test_a_lecture_in_form_has_no_problems(found):
+    assert found(lecture()) == []
+
+
+def test_a_file_that_is_no_notebook_is_a_problem_too(tmp_path):
+    (tmp_path / "01_broken.ipynb").write_text("<<<<<<< HEAD\n{}")
+    (line,) = problems(tmp_path / "01_broken.ipynb")
+    assert "01_broken.ipynb is not a notebook" in line
 
 
 def change(cell, **values):
@@ -102,28 +121,40 @@ FAULTS = {
     "a path of this machine": change(2, outputs=stream("/home/someone/x.txt\n")),
     "31 lines": change(2, source="\n".join(["x = 1"] * 31)),
     "is not a title": replace(0, "# Title", "Title"),
-    "no Colab badge": change(0, source="# Title\n\nWhat you will be able to do; about 20 minutes"),
+    "cell 1: the badges do not point to": change(
+        0, source="# Title\n\nWhat you will be able to do; about 20 minutes"
+    ),
     "do not point to": replace(0, "01_small", "02_other"),
     "What you will be able to do": replace(0, "What you will be able to do", "Hello"),
     "lacks a time": replace(0, "20 minutes", "an hour"),
-    "several titles": replace(5, "## Exercises", "# Exercises"),
+    "several titles": replace(6, "## Exercises", "# Exercises"),
     "0 set-up cells": lambda notebook: notebook.cells.pop(1),
     "not the course's set-up cell": replace(1, "start", "begin"),
-    "the last sections": replace(9, "## Glossary", "## Words"),
+    "code comes before": lambda notebook: notebook.cells.insert(1, notebook.cells.pop(2)),
+    "cell 6: section 2 is headed '1 · What": replace(5, "## 2", "## 1"),
+    "section 2 is headed '3 · What": replace(5, "## 2", "## 3"),
+    "section 1 is headed 'What": replace(5, "## 1 · ", "## "),
+    "the last sections": replace(10, "## Glossary", "## Words"),
     "switches nbval off": replace(2, "print(1)", "# NBVAL_SKIP"),
     "imports yaml": replace(2, "import torch", "import yaml"),
     "is not Python": replace(2, "print(1)", "print(1"),
+    "there is no code": lambda notebook: notebook.update(
+        cells=[cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    ),
+    "switches nbval off; only": change(2, tags=["nbval-skip"]),
     "without alt text": change(4, outputs=[picture("short")]),
     "another image's alt text": change(4, outputs=[picture(), picture()]),
-    "picture in the text": replace(5, "See", "![](map.svg) See"),
-    "does not end with its two hints": replace(5, "Hint 2", "Hint 3"),
-    "gives the solution away": replace(5, "Give back.", "`return 1 + 0 + 0 + 0`"),
-    "count as progress": replace(7, "# One solution.", "# Look:"),
-    "no Kaggle badge": replace(0, "Open in Kaggle", "Open in Elsewhere"),
-    "no solution follows": change(7, tags=[]),
-    "no check follows": replace(8, "check_f(f)", "f()"),
-    "not folded away": change(7, jupyter={}),
-    "solution follows no exercise": change(6, tags=[]),
+    "cell 5: an image with another image's": change(2, outputs=[picture()]),
+    "picture in the text": replace(6, "See", "![](map.svg) See"),
+    "does not end with its two hints": replace(6, "Hint 2", "Hint 3"),
+    "gives the solution away": replace(6, "Give back.", "`return 1 + 0 + 0 + 0`"),
+    "count as progress": replace(8, "# One solution.", "# Look:"),
+    "cell 1: the badges do not": replace(0, "Open in Kaggle", "Open in Elsewhere"),
+    "no solution follows": change(8, tags=[]),
+    "no check follows": replace(9, "check_f(f)", "f()"),
+    "cell 8: check_g has no test in": replace(9, "check_f", "check_g"),
+    "not folded away": change(8, jupyter={}),
+    "solution follows no exercise": change(7, tags=[]),
     "more than half": lambda notebook: [
         cell.metadata.update(tags=["nbval-ignore-output"])
         for cell in notebook.cells[1:5]
@@ -131,15 +162,15 @@ FAULTS = {
     ],
     "no picture or widget": change(2, tags=["nbval-ignore-output"]),
     "is not the source of": replace(3, "value", "valve"),
-    "leads to no section": replace(5, "#Quiz", "#Nowhere"),
-    "leads nowhere": replace(5, "#Quiz", "02_missing.ipynb"),
-    "cell 6: still says TODO": replace(5, "Think.", "TODO: a question."),
+    "leads to no section": replace(6, "#Quiz", "#Nowhere"),
+    "leads nowhere": replace(6, "#Quiz", "02_missing.ipynb"),
+    "cell 7: still says TODO": replace(6, "Think.", "TODO: a question."),
     "bytes, more than": change(2, outputs=stream("x" * 3_000_001)),
 }
 
 
 @pytest.mark.parametrize("words", FAULTS)
-def test_each_fault_is_found(words, tmp_path):
+def test_each_fault_is_found(words, found):
     notebook = lecture()
     FAULTS[words](notebook)
-    assert any(words in line for line in found(notebook, tmp_path)), found(notebook, tmp_path)
+    assert any(words in line for line in found(notebook)), found(notebook)

@@ -1,0 +1,63 @@
+"""Movie-review sentence polarity: critics' sentences, for or against a film, with splits."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from course_utils.assets import resolve
+from course_utils.datasets.messages import SEED, read_lines, read_table, repair_text, sourced, stratified
+
+POLARITIES = {"negative": 0, "positive": 1}
+_OF_FILE = {".neg": "negative", ".pos": "positive"}  # the real files hold one label each
+
+
+def load_reviews(*, seed: int = 0, profile: str | None = None) -> pd.DataFrame:
+    """Critics' sentences, half of them positive: 10,662 real ones, or the stand-in where they cannot be had.
+
+    Args:
+        seed: another split of the same kind, 70/15/15, stratified by label.
+        profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force. ``ci`` reads the stand-in.
+
+    Returns:
+        One row per sentence, in an order drawn once (each of the real files holds one label), with ``text``
+        (lower case, punctuation spaced, repaired as by :func:`repair_text`), ``label`` (int64, 1 is
+        positive) and ``split``: ``train``, ``validation``, ``test``, or ``unused`` where it repeats an
+        earlier one but for case, white space and punctuation. ``attrs`` holds ``origin``, ``real`` (False
+        for the stand-in), ``licence`` and ``citation``.
+
+    Raises:
+        ValueError: for a wrong seed, or a file that is empty or malformed (with the line).
+        course_utils.assets.AssetError: if neither the files nor the stand-in can be found.
+    """
+    asset = resolve("sentence-polarity", profile=profile)
+    rows = [row for file in asset.files for row in _read(asset.path(file))]
+    frame = pd.DataFrame(rows, columns=["text", "label"]).astype({"label": np.int64})
+    frame = frame.sample(frac=1, random_state=SEED, ignore_index=True)
+    labels = frame["label"].to_numpy()
+    if (counts := np.bincount(labels, minlength=2)).min() < 10:
+        raise ValueError(
+            f"{asset.folder} has {counts[1]} positive and {counts[0]} negative sentences; "
+            "splits need at least ten of each."
+        )
+    letters = frame["text"].str.casefold().str.replace(r"[\W_]+", "", regex=True)
+    frame["split"] = stratified(labels, ~letters.duplicated().to_numpy(), seed)
+    return sourced(frame, asset)
+
+
+def _read(path: Path) -> Iterator[tuple[str, int]]:
+    """The sentences of one file, each with its label."""
+    lines, polarity = read_lines(path), _OF_FILE.get(path.suffix)
+    table = None if polarity else read_table(path, "text", "label")
+    rows = (
+        ((polarity, line) for line in lines)
+        if table is None
+        else zip(table["label"], table["text"], strict=True)
+    )
+    for number, (label, text) in enumerate(rows, 1 if table is None else 2):
+        if label not in POLARITIES or not re.search(r"\w", text or ""):
+            expected = "a sentence" if polarity else "a sentence and the label negative or positive"
+            raise ValueError(f"{path}, line {number}: expected {expected}, found {lines[number - 1][:40]!r}.")
+        yield repair_text(text).strip(), POLARITIES[label]
