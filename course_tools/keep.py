@@ -43,8 +43,13 @@ def _only_shows(statement: ast.stmt) -> bool:
         return True  # a figure depends on what is called, not on what lies ready
     if not isinstance(statement, ast.Expr) or not isinstance(call := statement.value, ast.Call):
         return isinstance(statement, ast.Expr)  # a name at the end of a cell
-    name = ast.unparse(call.func).split(".")[0]
-    return name in BESIDE | {"expect", "record"} or name.startswith(("check_", "show"))
+    called = ast.unparse(call.func)
+    name = called.split(".")[0]
+    return (
+        called == "results.keep"
+        or name in BESIDE | {"expect", "record"}
+        or name.startswith(("check_", "show"))
+    )
 
 
 def keep(run: LectureRun, profile: str) -> Path:

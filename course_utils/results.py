@@ -53,10 +53,11 @@ def summary(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "mean", "low", "high", "scores"])
 
 
-def keep(name: str, scores: Mapping[str, Sequence[float]], *, real: bool) -> None:
+def keep(lecture: str, name: str, scores: Mapping[str, Sequence[float]], *, real: bool) -> None:
     """Offer a key figure to the run, which keeps it for :func:`kept` if it was asked to; stand-in data is never kept.
 
     Args:
+        lecture: its number, "10".
         name: what was measured, such as "spam F1"; once in a lecture.
         scores: for each method its scores over the splits.
         real: whether they come from real data, ``frame.attrs["real"]``.
@@ -66,24 +67,31 @@ def keep(name: str, scores: Mapping[str, Sequence[float]], *, real: bool) -> Non
     """
     summary(scores)
     if real:
-        record(name, None, kept={method: [float(score) for score in row] for method, row in scores.items()})
+        _offered[lecture, name] = {method: [float(score) for score in row] for method, row in scores.items()}
+        record(name, None, kept=_offered[lecture, name])
+
+
+_offered: dict[tuple[str, str], dict[str, list[float]]] = {}
 
 
 def kept(lecture: str, name: str) -> pd.DataFrame:
-    """A lecture's key figure on real data, as :func:`summary` gives it.
+    """A lecture's key figure on real data, as :func:`summary` gives it: of this very run, or else what a run has kept.
 
-    ``attrs`` hold ``real`` (True) and ``source``: profile, machine, date and command of the run that kept it.
+    ``attrs`` hold ``real`` (True) and ``source``: command, machine and date of the run that kept it.
 
     Raises:
         LookupError: if no run has kept it; with the command that does.
     """
     path = data_folder() / "results" / f"{lecture}.json"
     run = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"figures": {}}
+    source = "; ".join(run[key] for key in ("command", "machine", "date")) if path.is_file() else ""
+    if (lecture, name) in _offered:
+        run, source = {"figures": {name: _offered[lecture, name]}}, "this run"
     if name not in run["figures"]:
         command = f"course run {lecture} --profile laptop --keep"
         raise LookupError(f"No run has kept {name!r} of lecture {lecture} on real data: {command} does.")
     frame = summary(run["figures"][name])
-    frame.attrs.update(real=True, source="; ".join(run[key] for key in ("command", "machine", "date")))
+    frame.attrs.update(real=True, source=source)
     return frame
 
 

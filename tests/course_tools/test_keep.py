@@ -36,7 +36,9 @@ def test_what_was_kept_comes_from_the_lecture_as_it_is(path):
     [
         lecture("x = 1  # one", "y = (x +\n     2)"),
         lecture("import os\nx = 1", "y = x + 2", "plotting.show(y)\nexpect('y', y, equals=3)", "y"),
-        lecture("x = 1\ny = x + 2", "check_y(y)", "print(y)"),
+        lecture(
+            "x = 1\ny = x + 2", "check_y(y)", "print(y)", "results.keep('00', 'y', y, real=True)", "show_y(y)"
+        ),
     ],
 )
 def test_layout_pictures_and_bounds_do_not_change_a_recipe(other):
@@ -98,9 +100,12 @@ def test_a_figure_that_nobody_kept_names_the_command(ran):
 def test_stand_in_scores_are_not_offered(tmp_path, monkeypatch):
     report = Path(tmp_path / "report.jsonl")
     monkeypatch.setenv("COURSE_REPORT", str(report))
-    results.keep("spam F1", SCORES, real=False)
+    monkeypatch.setattr(results, "_offered", {})
+    results.keep("77", "spam F1", SCORES, real=False)
     assert not report.exists()
-    results.keep("spam F1", SCORES, real=True)
+    results.keep("77", "spam F1", SCORES, real=True)
     assert json.loads(report.read_text())["kept"] == SCORES
+    frame = results.kept("77", "spam F1")
+    assert frame["scores"].tolist() == list(SCORES.values()) and frame.attrs["source"] == "this run"
     with pytest.raises(ValueError, match="finite"):
-        results.keep("spam F1", {"a": [float("nan")]}, real=True)
+        results.keep("77", "spam F1", {"a": [float("nan")]}, real=True)
