@@ -35,7 +35,10 @@ class VectorStore:
                 for key in keys:
                     query = "SELECT vector, checksum FROM vectors WHERE key = ?"
                     for vector, checksum in database.execute(query, (key,)):
-                        if _checksum(key, vector) == checksum and len(vector) == 4 * width:
+                        if isinstance(vector, bytes) and (_checksum(key, vector), 4 * width) == (
+                            checksum,
+                            len(vector),
+                        ):
                             vectors[key] = np.frombuffer(vector, dtype="<f4")
                         else:
                             damaged += 1

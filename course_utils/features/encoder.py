@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from course_utils.arguments import checked, strings
 from course_utils.assets import AssetError, registry, resolve
 from course_utils.features.cache import VectorStore, weights_checksum
 from course_utils.models.pooling import pool_states
@@ -122,10 +123,12 @@ def encode(
 
     Raises:
         TypeError: if a text is not a string.
-        ValueError: for an unknown setting, a pooler that nobody trained, or an encoder in training mode.
+        ValueError: for an unknown setting, a pooler that nobody trained, half a character, or an encoder in training mode.
     """
-    model, texts = encoder.model, _strings(texts)
+    model, texts = encoder.model, strings(texts)
     depth, device = model.config.num_hidden_layers, next(model.parameters()).device
+    named = {f"layers[{i}]": layer for i, layer in enumerate(np.atleast_1d(layers).tolist())}
+    layers, (max_length,) = tuple(checked(-depth - 1, **named)), checked(3, max_length=max_length)
     _check(encoder, pooling, max_length, layers, precision)
     layers = tuple(layer % (depth + 1) for layer in layers)
     if precision == "bf16" and not has_bf16(device):
@@ -169,17 +172,8 @@ def encode(
     return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, width), dtype=np.float32)
 
 
-def _strings(texts: Sequence[str]) -> list[str]:
-    if isinstance(texts, str):
-        raise TypeError("texts must be a list of strings, and is one string; write [text].")
-    for position, text in enumerate(texts := list(texts)):
-        if not isinstance(text, str):
-            raise TypeError(f"Text {position} is {text!r} ({type(text).__name__}), not a string.")
-    return texts
-
-
 def _check(encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int], precision: str) -> None:
-    ways, config = pooling.split("+"), encoder.model.config
+    ways, config = str(pooling).split("+"), encoder.model.config
     depth, positions = config.num_hidden_layers, config.max_position_embeddings
     if len(set(ways)) < len(ways) or not set(ways) <= set(POOLINGS):
         known = ", ".join(POOLINGS)
@@ -188,9 +182,9 @@ def _check(encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int
         raise ValueError(f"There is no precision {precision!r}; choose fp32 or bf16.")
     if not 3 <= max_length <= positions:
         raise ValueError(f"max_length is {max_length}; {encoder.name} reads from 3 to {positions} tokens.")
-    if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
+    if not layers or max(layers) > depth or len({layer % (depth + 1) for layer in layers}) < len(layers):
         known = f"0 (embeddings) to {depth}, or -1 (the last) to {-depth - 1}"
-        raise ValueError(f"layers {tuple(layers)}: name one or more of {known}.")
+        raise ValueError(f"layers {layers}: name one or more of {known}, each once.")
     if "pooler" in ways and encoder.untrained:
         why = f"{encoder.name}'s pooler was never trained ({encoder.untrained})"
         raise ValueError(f"{why}. Read cls, mean or max instead.")

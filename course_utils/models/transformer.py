@@ -279,7 +279,7 @@ def sample(
 ) -> list[int]:  # fmt: skip
     """Go on with a text, token by token, until END comes or it has ``length`` tokens; ``never`` are not drawn."""
     model.eval()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     written, longest = list(ids), model.positions.num_embeddings
     while len(written) < length:
         seen = torch.tensor([written[-longest:]], device=model.embedding.weight.device)

@@ -113,7 +113,7 @@ def bars(frame: pd.DataFrame | pd.Series, title: str, xlabel: str, *, real: bool
     for i, (name, values) in enumerate(frame.items()):
         colour, hatch, _ = look(str(name), i) if len(frame.columns) > 1 else (COLOURS["frozen"], "", "")
         style: Style = {"color": colour, "edgecolor": "white", "hatch": hatch, "linewidth": 0}
-        ax.barh(np.arange(len(frame)) + i * height, values, height, label=plain(name), **style)
+        ax.barh(np.arange(len(frame)) + i * height, values, height, **style)
     middle = np.arange(len(frame)) + 0.4 - height / 2
     ax.set(yticks=middle, yticklabels=map(plain, frame.index), xlabel=plain(xlabel))
     ax.set_ylim(len(frame) - 0.1 - height / 2, -0.1 - height / 2)
@@ -121,7 +121,7 @@ def bars(frame: pd.DataFrame | pd.Series, title: str, xlabel: str, *, real: bool
     ax.grid(axis="x")
     ax.axvline(0, color=GREY, linewidth=0.8)
     if len(frame.columns) > 1:
-        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        ax.legend(ax.containers, map(plain, frame.columns), loc="upper left", bbox_to_anchor=(1, 1))
     return finish(figure, title, frame, real=real)
 
 
@@ -164,10 +164,10 @@ def word_map(points: Any, groups: Mapping[str, Sequence[str]], title: str, *, re
     for i, (name, part) in enumerate(zip(groups, parts, strict=True)):
         colour, _, marker = look(name, i)
         style: Style = {"color": colour, "marker": marker, "edgecolor": "white", "linewidth": 0.4}
-        ax.scatter(*part.T, s=40, label=plain(name), **style)
+        ax.scatter(*part.T, s=40, **style)
     ax.set(xlabel="first direction (no unit)", ylabel="second direction (no unit)", xticks=[], yticks=[])
     ax.margins(0.12)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.1)
+    ax.legend(ax.collections, map(plain, groups), loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.1)
     finish(figure, title, real=real)
     label_points(ax, points[:, 0], points[:, 1], [word for words in groups.values() for word in words])
     return figure

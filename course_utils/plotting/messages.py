@@ -51,7 +51,7 @@ def length_histogram(
             ax.axvline(padding + 0.5, color=INK, linestyle="--")
             text += f"\n{cuts[-1]} is longer than {padding}"
         ax.annotate(plain(text), (0.985, 0.95), xycoords="axes fraction", ha="right", va="top")
-    axes[-1, 0].set_xlabel(f"length of a message ({unit}; longer ones are counted in the last bar)")
+    axes[-1, 0].set_xlabel(plain(f"length of a message ({unit}; longer ones are counted in the last bar)"))
     title = f"Cutting at {padding} {unit} shortens {' and '.join(cuts)}"
     return finish(figure, title if padding else "How long is a message?", real=real)
 

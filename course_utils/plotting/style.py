@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import textwrap
 from typing import Any
 
@@ -66,8 +67,8 @@ def canvas(width: float, height: float, **subplots: Any) -> tuple[Figure, Any]:
 def finish(figure: Figure, title: str, data: Any = None, *, real: bool = True) -> Figure:
     """Set the title over the whole width; say in the corner where the data were written for the course."""
     size = FontProperties(size=mpl.rcParams["axes.titlesize"]).get_size_in_points()
-    wrapped = textwrap.wrap(title.replace(" %", "~%"), int(figure.get_figwidth() * 72 / size / 0.61))
-    title = plain("\n".join(wrapped).replace("~%", " %"))
+    wrapped = textwrap.wrap(title.replace(" %", "\xa0%"), int(figure.get_figwidth() * 72 / size / 0.61))
+    title = plain("\n".join(wrapped).replace("\xa0", " "))
     figure.suptitle(title, x=0.01, ha="left", size=size, weight="bold")
     if not (real and getattr(data, "attrs", {}).get("real", True)):
         figure.supxlabel(STANDIN, x=0.99, ha="right", fontsize=8, style="italic", color=GREY)
@@ -75,8 +76,9 @@ def finish(figure: Figure, title: str, data: Any = None, *, real: bool = True) -
 
 
 def plain(text: Any) -> str:
-    """Text that is drawn as it is written: of two dollar signs, Matplotlib would make a formula."""
-    return str(text).replace("$", r"\$")
+    """Text that is drawn as it is written: dollars make no formula, half a character no error, tabs are spaces."""
+    text = str(text).encode(errors="replace").decode()
+    return re.sub(r"[\0-\x09\x0b-\x1f\x7f-\x9f]", " ", text).replace("$", r"\$")
 
 
 def percent(share: float) -> str:

@@ -33,6 +33,10 @@ class WordVectors:
         self.index = {word: number for number, word in enumerate(self.words)}
         if len(self.index) < len(self.words):
             raise ValueError("A word occurs twice, so it would have two vectors.")
+        length = np.linalg.norm(matrix, axis=1)
+        if not (sound := (length > 0) & (length < np.inf)).all():
+            word = words[int(sound.argmin())]
+            raise ValueError(f"The vector of {word!r} is all 0, or not finite: leave it out, or train again.")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -52,9 +56,8 @@ class WordVectors:
 
     @cached_property
     def unit(self) -> np.ndarray:
-        """The vectors brought to length 1, (V, d): then a dot product is a cosine. A vector of zeros stays one."""
-        length = np.linalg.norm(self.matrix, axis=1, keepdims=True)
-        return self.matrix / np.maximum(length, 1e-12)
+        """The vectors brought to length 1, (V, d): then a dot product is a cosine."""
+        return self.matrix / np.linalg.norm(self.matrix, axis=1, keepdims=True)
 
     def similarity(self, one: str, other: str) -> float:
         """The cosine of the angle between two words, -1 to 1."""

@@ -1,8 +1,9 @@
 """What a model learns from: texts as ids, ragged or padded, and the labels that go with them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from course_utils.arguments import checked, strings
 from course_utils.text import pad_rows
 
 IGNORED = -100  # the label of a place that asks nothing: padding, [CLS], a piece inside a word
@@ -35,6 +37,11 @@ class Examples:
     padding: int = 0
 
     def __post_init__(self) -> None:
+        given = self.labels
+        if isinstance(given, str | Mapping) or not isinstance(given, Sized) or not getattr(given, "ndim", 1):
+            raise TypeError(
+                f"Labels must be a list or a column, one per example, not {type(given).__name__}."
+            )
         n, sizes = len(self.labels), {name: len(rows) for name, rows in self.inputs.items()}
         if not n or any(size != n for size in sizes.values()):
             raise ValueError(f"There must be as many inputs as labels, at least one: {n} labels, {sizes}.")
@@ -42,7 +49,7 @@ class Examples:
         lengths = self.lengths()
         if lengths is not None and not lengths.all():
             raise ValueError("A text has no token. Put a token at its beginning, as [CLS] or END.")
-        sizes = [np.size(row) for row in self.labels] if isinstance(self.labels, list) else [0]
+        sizes = [np.asarray(row).size for row in self.labels] if isinstance(self.labels, list) else [0]
         # Tags, also where all texts are as long as each other; rows of two for longer texts are the ends of answers.
         ragged = len({*sizes}) > 1 or (lengths is not None and sizes == lengths.tolist() and max(sizes) > 1)
         if ragged:
@@ -54,9 +61,6 @@ class Examples:
         self.tags = ragged or (self.labels.dim() == 2 and self.labels.shape == shape)
         if ragged and shape is not None:
             self.labels = F.pad(self.labels, (0, shape[1] - self.labels.shape[1]), value=IGNORED)
-        if ((self.labels < 0) & (self.labels != IGNORED)).any():
-            rule = f"classes count from 0, and {IGNORED} means that nothing is asked"
-            raise ValueError(f"A label is {int(self.labels.min())}: {rule}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,11 +70,18 @@ class Examples:
         cls, texts: Sequence[str] | Sequence[tuple[str, str]], labels: Any, tokenizer: Any, *, max_length: int,
         pad: bool = False,
     ) -> Self:  # fmt: skip
-        """Tokenise texts, or pairs of texts: cut at ``max_length`` pieces, and with ``pad`` fill up each one to that length."""
-        pairs = len(texts) > 0 and not isinstance(next(iter(texts)), str)
+        """Tokenise texts, or pairs of texts: cut at ``max_length`` pieces, and with ``pad`` fill up each one to that length.
+
+        Raises TypeError if a text is not a string, ValueError if there is none or the length is below 3.
+        """
+        (max_length,) = checked(3, max_length=max_length)
+        pairs = len(texts) > 0 and isinstance(next(iter(texts)), tuple | list)
+        columns = [strings(column) for column in zip(*texts, strict=True)] if pairs else [strings(texts)]
+        if len(columns) != 1 + pairs or not columns[0]:
+            raise ValueError("There must be one text in each row, or two, and one row at least.")
         encoded = tokenizer(
-            *(map(list, zip(*texts, strict=True)) if pairs else [list(texts)]), truncation=True,
-            max_length=max_length, padding="max_length" if pad else False, return_token_type_ids=pairs,
+            *columns, truncation=True, max_length=max_length, padding="max_length" if pad else False,
+            return_token_type_ids=pairs,
         )  # fmt: skip
         names = ["input_ids", "attention_mask", *(["token_type_ids"] if pairs else [])]
         inputs = {name: torch.tensor(encoded[name]) if pad else encoded[name] for name in names}
@@ -108,9 +119,12 @@ def whole_numbers(labels: Any) -> Tensor:
     """Labels as a tensor of their own: what pandas hands out may be read-only."""
     if not isinstance(labels, Tensor):
         array = np.array(labels)
+        if array.dtype == object:  # as which pandas may keep numbers
+            array = np.array(array.tolist())
         if array.dtype.kind not in "iufb":
+            odd = next((x for x in np.array(labels, object).flat if not isinstance(x, Number)), array.flat[0])
             advice = 'Number the classes from 0, as in labels.map({"ham": 0, "spam": 1}).'
-            raise TypeError(f"Labels must be whole numbers, and one of these is {array.flat[0]!r}. {advice}")
+            raise TypeError(f"Labels must be whole numbers, and one of these is {odd!r}. {advice}")
         labels = torch.from_numpy(array)
     if labels.is_floating_point() and labels.isnan().any():
         raise TypeError("A label is missing (NaN). Leave such examples out, as in rows.dropna().")
@@ -118,14 +132,19 @@ def whole_numbers(labels: Any) -> Tensor:
         advice = "Convert them with labels.long(), or labels.astype('int64') in pandas."
         rule = f"Labels must be whole numbers (torch.long), and these are {labels.dtype}"
         raise TypeError(f"{rule}: each names a class by its position. {advice}")
-    return labels.long()
+    labels = labels.long()
+    if ((labels < 0) & (labels != IGNORED)).any():
+        rule = f"classes count from 0, and {IGNORED} means that nothing is asked"
+        raise ValueError(f"A label is {int(labels.min())}: {rule}.")
+    return labels
 
 
 def balanced_weights(labels: Any) -> Tensor:
     """Class weights n / (classes x n_c), shape (classes,): every class counts as much as any other in the loss.
 
     Raises:
-        ValueError: if a class has no example; its weight would be infinite.
+        TypeError: if the labels are not whole numbers.
+        ValueError: if one is below 0, or a class has no example; its weight would be infinite.
     """
     labels = whole_numbers(labels).flatten()
     counts = torch.bincount(labels[labels != IGNORED])

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from course_utils.arguments import checked
 from course_utils.models.elmo import BiLM, Sentences, predictions
 from course_utils.models.language_model import LanguageModel, text_batches
 from course_utils.text import length_bucketed, pad_rows
@@ -95,6 +96,7 @@ def train_language_model(
         seed: of the dropout and the words drawn.
         after_step: is given each step's loss.
     """
+    epochs, rows, length = checked(1, epochs=epochs, rows=rows, length=length)
     torch.manual_seed(seed)
     steps = epochs * sum(1 for _ in text_batches(ids, rows, length))
     optimizer = adamw(groups or [{"params": [*model.parameters()], "lr": rate}], decay=decay, betas=betas)
@@ -128,6 +130,7 @@ def train_bilm(
         rate: the highest.
         negatives, seed, after_step: as in :func:`train_language_model`; all losses are returned.
     """
+    epochs, tokens = checked(1, epochs=epochs, tokens=tokens)
     torch.manual_seed(seed)
     device, words = model.softmax.weight.device, len(model.softmax.bias)
     batches = length_bucketed([len(row) for row in text.rows], tokens)

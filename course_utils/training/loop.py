@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
+from course_utils.arguments import checked
 from course_utils.files import replace_file
 from course_utils.session import accelerator as kernel_accelerator
 from course_utils.session import show_progress
@@ -162,14 +163,16 @@ def adamw(
 ) -> torch.optim.AdamW:
     """AdamW for groups of ``params``, each with its highest rate ``lr``; norms and biases, which are vectors, do not decay."""
     parts = []
+    decay, *betas = checked(0.0, decay=decay, beta1=betas[0], beta2=betas[1])
     for group in groups:
+        (rate,) = checked(0.0, learning_rate=group["lr"])
         for decays in (True, False):
             some = [p for p in group["params"] if (p.dim() > 1) == decays]
-            part = {"params": some, "lr": group["lr"], "highest": group["lr"], "weight_decay": decays * decay}
+            part = {"params": some, "lr": rate, "highest": rate, "weight_decay": decays * decay}
             parts += [part] if some else []
     # On a CPU the fused update takes one pass over a weight instead of a dozen small ones.
     fused = all(p.device.type in ("cpu", "cuda") for part in parts for p in part["params"])
-    return torch.optim.AdamW(parts, betas=betas, fused=fused)
+    return torch.optim.AdamW(parts, betas=tuple(betas), fused=fused)
 
 
 @torch.no_grad()
@@ -246,20 +249,22 @@ def fit(
             checkpoint is of another run.
         FloatingPointError: if the loss is no longer a number.
     """
-    if min(epochs, batch_size, accumulate) < 1:
-        raise ValueError(f"{epochs=}, {batch_size=}, {accumulate=}: each must be 1 or more.")
+    epochs, batch_size, accumulate = checked(1, epochs=epochs, batch_size=batch_size, accumulate=accumulate)
+    (seed,), (clip,) = checked(0, seed=seed), checked(0.0, clip=clip)
     accelerator = kernel_accelerator(precision)
     tasks = [Task(train, validation, "", class_weights)] if isinstance(train, Examples) else [*train]
     trained, groups = trainable(model, groups, learning_rate)
     model.to(accelerator.device)
     for place, task in enumerate(tasks):
         if task.class_weights is not None:
+            if isinstance(task.class_weights, str | dict):
+                raise TypeError("Class weights must be a list of numbers: training.balanced_weights(labels).")
             weights = torch.as_tensor(task.class_weights).float().to(accelerator.device)
             tasks[place] = task = replace(task, class_weights=weights)
+        check_task(model, task, accelerator.device)
         if per_example and task.class_weights is not None:
             asked = task.train.labels[task.train.labels != IGNORED].to(accelerator.device)
             tasks[place] = replace(task, mean_weight=float(task.class_weights[asked].mean()))
-        check_task(model, tasks[place], accelerator.device)
     if accelerator.num_processes > 1:  # all begin from the same weights
         for parameter in trained.values():
             parameter.data.copy_(broadcast(parameter.data))
@@ -306,6 +311,10 @@ def fit(
             bar.update()
         for name, parameter in trained.items():
             parameter.data.copy_(best[name])
+    except KeyboardInterrupt:
+        onwards = ", and a call with the same checkpoint goes on after them" if file else ""
+        print(f"Interrupted after {len(history.train_loss)} of {epochs} epochs{onwards}.")
+        raise
     finally:  # also where somebody stops it: a frozen encoder must not be left with its dropout on
         bar.close()
         model.eval()
@@ -340,13 +349,16 @@ def check_task(model: nn.Module, task: Task, device: torch.device) -> None:
         raise ValueError(f"Class weights must be above 0, and these are {weights.tolist()}.")
     inputs, asked = task.train.batch([0, len(task.train) - 1], device)
     scores = model.eval()(**inputs, **task.arguments)
+    if not isinstance(scores, Tensor):
+        advice = "let forward return that alone, such as output.logits"
+        raise TypeError(f"The loss needs a tensor of scores, not {type(scores).__name__}: {advice}.")
     if scores.shape[:-1] != asked.shape:
         rule = "the choice must be the last dimension of the scores, and the labels have the others"
         raise ValueError(f"Scores {tuple(scores.shape)} do not go with labels {tuple(asked.shape)}: {rule}.")
     choices = scores.shape[-1]
     span = inputs.get("input_ids", scores).shape[-1] == choices and asked.dim() > 1 and not task.train.tags
     if not span and classes > choices:
-        raise ValueError(f"There is a label {classes - 1}, and the model chooses among {choices} classes.")
+        raise ValueError(f"There is a label {classes - 1}, and the model's {choices} classes count from 0.")
     if weights is not None and len(weights) != choices:
         raise ValueError(f"{len(weights)} class weights for {choices} classes: give one weight per class.")
     sums = scores.float().sum(-1)
@@ -373,7 +385,7 @@ def describe(
         "schedule": hashlib.sha256(np.array(shares, np.float64).round(9).tobytes()).hexdigest()[:16],
         "frozen weights": frozen.hexdigest()[:16], "examples, shares and class weights": told, "trained": [*trained],
     }  # fmt: skip
-    return json.loads(json.dumps(run))  # as it will be read back
+    return json.loads(json.dumps(run, default=float))  # as it will be read back
 
 
 def save_checkpoint(
@@ -385,7 +397,7 @@ def save_checkpoint(
     for name, parameter in trained.items():
         state = optimizer.state.get(parameter, {})  # empty for a layer that has not been thawed yet
         tensors |= {f"optimizer/{key}/{name}": torch.as_tensor(value) for key, value in state.items()}
-    metadata = {"run": json.dumps(run), "history": json.dumps(asdict(history))}
+    metadata = {"run": json.dumps(run), "history": json.dumps(asdict(history), default=float)}
     with replace_file(file) as part:
         save_file({name: t.contiguous().cpu().clone() for name, t in tensors.items()}, part, metadata)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
+from course_utils.arguments import checked
 from course_utils.models.bert import CLS, MASK, PAD, SEP, SPECIAL, BertForPreTraining
 from course_utils.parallel import one_thread_each
 from course_utils.training.loop import adamw, take_step
@@ -102,7 +103,7 @@ def pair_batches(
         for place, source in enumerate(sources):
             length = lengths[(epoch + place) % len(lengths)]
             pairs = sentence_pairs(source, length, int(draw.integers(2**31)))
-            batched = torch.from_numpy(draw.permutation(len(pairs.ids))).split(max(1, tokens // length))
+            batched = torch.from_numpy(draw.permutation(len(pairs.ids))).split(max(1, int(tokens // length)))
             batches += [Pairs(*(part[some] for part in pairs)) for some in batched]
         yield from (batches[i] for i in draw.permutation(len(batches)))
         epoch += 1
@@ -162,25 +163,28 @@ def pretrain(
 
     The rate rises for a share ``warmup`` of the steps, then falls to 0; without ``next_sentence`` only hidden pieces count.
     """
+    (steps,) = checked(1, steps=steps)
     torch.manual_seed(seed)
     optimizer = adamw([{"params": [*model.parameters()], "lr": rate}], decay=decay, betas=(0.9, 0.98))
     # On a CPU each core takes a part of the batch. Not with dropout: who draws first would be a matter of luck.
     parts = torch.get_num_threads() if model.bias.device.type == "cpu" and not model.encoder.dropout.p else 1
-    generators = [torch.Generator().manual_seed(seed + part) for part in range(parts)]
+    generators = [torch.Generator().manual_seed(int(seed) + part) for part in range(parts)]
     losses: list[list[float]] = []
     model.train()
-    with one_thread_each(parts) as spread:
-        for step, batch in zip(range(steps), batches, strict=False):
-            cut = [Pairs(*columns) for columns in zip(*(c.chunk(parts) for c in batch), strict=True)]
-            shares = [len(part.ids) / len(batch.ids) for part in cut]
-            done = spread(part_gradients, repeat(model), cut, shares, generators, repeat(next_sentence))
-            both, gradients = zip(*done, strict=True)
-            for weight, first, *others in zip(model.parameters(), *gradients, strict=True):
-                weight.grad = first if first is None else functools.reduce(Tensor.add_, others, first)
-            take_step(optimizer, warm_up(step, steps, warmup))
-            losses.append(sum(both).tolist())
-            after_step(*losses[-1])
-    model.eval()
+    try:
+        with one_thread_each(parts) as spread:
+            for step, batch in zip(range(steps), batches, strict=False):
+                cut = [Pairs(*columns) for columns in zip(*(c.chunk(parts) for c in batch), strict=True)]
+                shares = [len(part.ids) / len(batch.ids) for part in cut]
+                done = spread(part_gradients, repeat(model), cut, shares, generators, repeat(next_sentence))
+                both, gradients = zip(*done, strict=True)
+                for weight, first, *others in zip(model.parameters(), *gradients, strict=True):
+                    weight.grad = first if first is None else functools.reduce(Tensor.add_, others, first)
+                take_step(optimizer, warm_up(step, steps, warmup))
+                losses.append(sum(both).tolist())
+                after_step(*losses[-1])
+    finally:
+        model.eval()
     return np.array(losses)
 
 
@@ -188,7 +192,7 @@ def pretrain(
 def score(model: BertForPreTraining, batches: Iterable[Pairs], seed: int = 0) -> Mapping[str, float]:
     """On held-out pairs, dropout off: mean loss and share of right guesses at hidden places, and the same for the pairs."""
     model.eval()
-    generator, words, device = torch.Generator().manual_seed(seed), model.bias.numel(), model.bias.device
+    generator, words, device = torch.Generator().manual_seed(int(seed)), model.bias.numel(), model.bias.device
     sums = torch.zeros(2, 3, dtype=torch.double)  # of losses and right guesses, and how many, for either task
     for batch in batches:
         read, chosen = mask_tokens(batch.ids, words, generator=generator)

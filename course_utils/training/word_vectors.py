@@ -51,7 +51,7 @@ class Word2Vec(Vectors):
     @classmethod
     def new(cls, words: int, dimensions: int, seed: int = 0) -> Self:
         """Vectors of V words as :class:`SkipGram` starts them."""
-        start = torch.rand(words, dimensions, generator=torch.Generator().manual_seed(seed)) - 0.5
+        start = torch.rand(words, dimensions, generator=torch.Generator().manual_seed(int(seed))) - 0.5
         return cls(start / dimensions, torch.zeros(words, dimensions), torch.zeros(words), torch.zeros(words))
 
 
@@ -226,7 +226,7 @@ class GloveVectors(Vectors):
     @classmethod
     def new(cls, words: int, dimensions: int, seed: int = 0) -> Self:
         """Vectors of V words as :class:`GloVe` starts them."""
-        start = torch.rand(2, words, dimensions + 1, generator=torch.Generator().manual_seed(seed)) - 0.5
+        start = torch.rand(2, words, dimensions + 1, generator=torch.Generator().manual_seed(int(seed))) - 0.5
         centre, context = start.div_(dimensions).unbind()
         return cls(centre, context, torch.zeros(words), torch.zeros(words))
 

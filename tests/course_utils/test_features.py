@@ -5,11 +5,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -276,7 +278,18 @@ def test_standardise_leaves_dead_units_alone(encoder):
         ({"texts": ["a", float("nan")]}, TypeError, "Text 1 is nan"),
         ({"texts": "one string"}, TypeError, r"write \[text\]"),
         ({"max_length": 513}, ValueError, "512"),
-        ({"max_length": 2}, ValueError, "from 3"),
+        ({"max_length": 2}, ValueError, "3 or more"),
+        ({"max_length": 25.0}, ValueError, r"max_length=25.0: it must be a whole number"),
+        ({"texts": pd.DataFrame({"text": ["a"]})}, TypeError, r"not DataFrame: .* table\['column'\]"),
+        ({"texts": {"a": 1}}, TypeError, "not dict"),
+        ({"texts": None}, TypeError, "not NoneType"),
+        ({"texts": ["a", "b\ud800"]}, ValueError, "Text 1 holds half a character"),
+        ({"layers": (1, 1)}, ValueError, "each once"),
+        ({"layers": (-1, 6)}, ValueError, "each once"),
+        ({"layers": (1.0,)}, ValueError, r"layers\[0\]=1.0"),
+        ({"layers": "last"}, ValueError, "'last'"),
+        ({"layers": (-8,)}, ValueError, "-7 or more"),
+        ({"pooling": ["mean", "max"]}, ValueError, "cls, mean, max"),
         ({"pooling": "median"}, ValueError, "cls, mean, max"),
         ({"layers": (7,)}, ValueError, "to 6"),
         ({"layers": ()}, ValueError, "one or more"),
@@ -344,6 +357,32 @@ def test_a_model_that_was_trained_on_is_another_encoder(encoder, forwards):
 def test_without_cache_nothing_is_written(encoder):
     encode(["one text"], encoder, cache=False)
     assert not (cache_folder() / "features").exists()
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize(
+    "layers", [[np.int64(-1)], np.array([-1]), torch.tensor([-1]), range(6, 7), np.int32(-1), -1], ids=repr
+)
+def test_numbers_of_other_libraries_are_numbers(encoder, layers, cache):
+    vectors = encode(TEXTS[:2], encoder, layers=layers, max_length=np.int64(20), cache=cache)
+    assert np.array_equal(vectors, encode(TEXTS[:2], encoder, max_length=20, cache=False))
+
+
+@pytest.mark.parametrize("texts", [pd.Series(["a", "b"], dtype="category"), np.array(["a", "b"]), iter("ab")])
+def test_a_column_or_anything_that_goes_through_strings_is_texts(encoder, texts):
+    assert np.array_equal(encode(texts, encoder), encode(["a", "b"], encoder))
+
+
+@pytest.mark.parametrize("value", ["NULL", "5", "'text'", "x'00'"])
+@pytest.mark.parametrize("column", ["vector", "checksum"])
+def test_whatever_stands_in_the_cache_is_noticed_and_mended(encoder, capsys, column, value):
+    first = encode(TEXTS, encoder)
+    with closing(sqlite3.connect(cache_file())) as database, database:
+        database.execute(f"UPDATE vectors SET {column} = {value}")
+    assert np.array_equal(encode(TEXTS, encoder), first)
+    assert f"{len(set(TEXTS))} cached feature vectors were damaged" in capsys.readouterr().out
+    encode(TEXTS, encoder)
+    assert not capsys.readouterr().out
 
 
 def test_a_damaged_vector_is_noticed(encoder, forwards, capsys):

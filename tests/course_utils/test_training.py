@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from accelerate import Accelerator
@@ -542,15 +543,19 @@ def test_a_score_decides_where_there_is_one_and_the_last_epoch_where_nothing_is_
     assert history.best_epoch == 2 and not history.validation_loss
 
 
-def test_who_stops_a_run_finds_the_model_in_eval_mode():
+def test_who_stops_a_run_finds_the_model_in_eval_mode_and_reads_how_far_it_came(tmp_path, capsys):
     model = head()
 
     def stop(epoch):
-        raise KeyboardInterrupt
+        if epoch == 2:
+            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        fit(model.train(), blobs(), blobs(50), epochs=1, before_epoch=stop)
-    assert not model.training
+    for checkpoint in (None, tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            fit(model.train(), blobs(), blobs(50), epochs=5, before_epoch=stop, checkpoint=checkpoint)
+        assert not model.training
+        said = capsys.readouterr().out
+        assert "Interrupted after 2 of 5 epochs" in said and ("goes on" in said) == bool(checkpoint)
 
 
 # ---- precision
@@ -642,7 +647,14 @@ def test_a_run_that_thaws_its_layers_goes_on_where_it_was_stopped(tmp_path):
 @pytest.mark.parametrize(
     "labels, error, told",
     [
-        (["ham", "spam", "ham", "ham"], TypeError, "Number the classes from 0"),
+        (["ham", "spam", "ham", "ham"], TypeError, "one of these is 'ham'. Number the classes from 0"),
+        ([0, "spam", 1, 0], TypeError, "one of these is 'spam'"),
+        (pd.Categorical(["ham", "spam"] * 2), TypeError, "one of these is 'ham'"),
+        (pd.Series(["ham", "spam"] * 2, dtype="category"), TypeError, "one of these is 'ham'"),
+        (np.array(["ham", "spam"] * 2, object), TypeError, "one of these is 'ham'"),
+        ([None, 1, 0, 1], TypeError, "one of these is None"),
+        (pd.Series([0, None, 1, 1], dtype="Int64"), TypeError, "missing"),
+        ([1 + 1j] * 4, TypeError, "whole numbers"),
         ([0.0, float("nan"), 1.0, 1.0], TypeError, "missing"),
         ([0, -1, 1, 1], ValueError, "A label is -1"),
         ([[0, 1], [1], [0, 0, 1], [1]], ValueError, "as many tags as it has tokens"),
@@ -652,6 +664,52 @@ def test_labels_that_name_no_class(labels, error, told):
     ids = [[1, 2, 3], [4], [5, 6, 7], [8]]
     with pytest.raises(error, match=told):
         Examples({"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}, labels)
+    if "tokens" not in told:
+        with pytest.raises(error, match=told):
+            balanced_weights(labels)
+
+
+@pytest.mark.parametrize(
+    "labels", ["0101", {"a": 1}, 5, None, np.array(1), torch.tensor(1), (i for i in "01")]
+)
+def test_labels_that_are_no_list(labels):
+    with pytest.raises(TypeError, match=f"one per example, not {type(labels).__name__}"):
+        Examples({"features": torch.ones(4, 2)}, labels)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0, 1, 1, 0], object), pd.Series([0, 1, 1, 0], dtype=object), pd.Series([0, 1, 1, 0], dtype="Int64"),
+        pd.Series([0, 1, 1, 0], dtype="category"), [np.int8(0), 1, np.uint8(1), 0], [*torch.tensor([0, 1, 1, 0])],
+    ],
+)  # fmt: skip
+def test_whole_numbers_are_labels_however_they_are_kept(labels):
+    assert Examples({"features": torch.ones(4, 2)}, labels).labels.tolist() == [0, 1, 1, 0]
+    assert balanced_weights(labels).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "texts, error, told",
+    [
+        (["a", float("nan")], TypeError, "Text 1 is nan"),
+        ([float("nan"), "a"], TypeError, "Text 0 is nan"),
+        ([("a", None), ("b", "c")], TypeError, "Text 0 is None"),
+        ([("a", "b", "c")] * 2, ValueError, "one text in each row, or two"),
+        ([], ValueError, "one row at least"),
+        ("ab", TypeError, "list of strings"),
+        (["a", "\ud800"], ValueError, "half a character"),
+    ],
+)
+def test_texts_that_are_none(texts, error, told):
+    with pytest.raises(error, match=told):
+        Examples.from_texts(texts, [0, 1], load_encoder("minilm").tokenizer, max_length=8)
+
+
+@pytest.mark.parametrize("length", [-1, 2, 8.5, "8"])
+def test_lengths_to_which_no_text_can_be_cut(length):
+    with pytest.raises(ValueError, match=r"max_length=.* 3 or more"):
+        Examples.from_texts(["a", "b"], [0, 1], load_encoder("minilm").tokenizer, max_length=length)
 
 
 @pytest.mark.parametrize(
@@ -661,6 +719,14 @@ def test_labels_that_name_no_class(labels, error, told):
         ({"batch_size": 0}, "batch_size=0"),
         ({"batch_size": -3}, "batch_size=-3"),
         ({"accumulate": 0}, "accumulate=0"),
+        ({"epochs": 2.0}, "epochs=2.0: it must be a whole number"),
+        ({"epochs": "2"}, "epochs='2'"),
+        ({"seed": -1}, "seed=-1"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
+        ({"clip": -1}, "clip=-1"),
+        ({"class_weights": torch.ones(1), "per_example": True}, "1 class weights for 2 classes"),
+        ({"class_weights": [1, 0]}, "above 0"),
         ({"class_weights": torch.ones(3)}, "3 class weights for 2 classes"),
         ({"class_weights": torch.tensor([0.0, 1.0])}, "above 0"),
         ({"class_weights": torch.tensor([1.0, -1.0])}, "above 0"),
@@ -668,8 +734,30 @@ def test_labels_that_name_no_class(labels, error, told):
     ],
 )
 def test_settings_that_make_no_sense(how, told):
+    model = head()
+    before = state(model)
     with pytest.raises(ValueError, match=told):
-        fit(head(), blobs(), blobs(50), **{"epochs": 1} | how)
+        fit(model, blobs(), blobs(50), **{"epochs": 1} | how)
+    assert torch.equal(state(model), before)
+
+
+@pytest.mark.parametrize("weights", ["balanced", {0: 1.0, 1: 2.0}])
+def test_class_weights_that_are_no_list(weights):
+    with pytest.raises(TypeError, match="balanced_weights"):
+        fit(head(), blobs(), epochs=1, class_weights=weights)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    """In every argument: also where torch, random or JSON want Python's own."""
+    real = {"learning_rate": 0.25, "clip": 0.5, "decay": 0.125}
+    whole = {"epochs": 2, "batch_size": 16, "accumulate": 2, "seed": 3}
+    models = head(), head()
+    fit(models[0], [Task(blobs(), blobs(50))], **real, **whole, betas=(0.5, 0.75), checkpoint=tmp_path / "a")
+    numpys = {name: np.float32(value) for name, value in real.items()}
+    numpys |= {name: np.int64(value) for name, value in whole.items()}
+    tasks = [Task(blobs(), blobs(50), share=np.float32(1))]
+    fit(models[1], tasks, **numpys, betas=(np.float32(0.5), np.float64(0.75)), checkpoint=tmp_path / "b")
+    assert torch.equal(state(models[0]), state(models[1]))
 
 
 def test_models_that_answer_something_else():
@@ -677,7 +765,12 @@ def test_models_that_answer_something_else():
         fit(Answering(lambda x: x.softmax(-1)), blobs(), epochs=1)
     with pytest.raises(ValueError, match="choice must be the last"):
         fit(Answering(lambda x: x[:, None]), blobs(), epochs=1)
-    with pytest.raises(ValueError, match=r"a label 1, and the model chooses among 1"):
+    with pytest.raises(TypeError, match=r"not tuple: .* output.logits"):
+        fit(Answering(lambda x: (x, None)), blobs(), epochs=1)
+    counted = Examples(blobs().inputs, blobs().labels + 1)
+    with pytest.raises(ValueError, match="a label 2, and the model's 2 classes count from 0"):
+        fit(head(), counted, epochs=1)
+    with pytest.raises(ValueError, match="a label 1, and the model's 1 classes count from 0"):
         fit(Answering(lambda x: x[:, :1]), blobs(), epochs=1)
     with pytest.raises(ValueError, match="nothing is asked"):
         nothing = Examples(blobs().inputs, torch.full((200,), IGNORED))

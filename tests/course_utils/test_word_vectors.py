@@ -43,6 +43,18 @@ def test_words_and_rows_must_fit_together():
         WordVectors(["a", "a"], np.zeros((2, 2)))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0, 1e-30])
+def test_vectors_without_a_finite_length_are_refused(value):
+    matrix = np.ones((3, 2))
+    matrix[1] = value
+    with pytest.raises(ValueError, match=r"vector of 'b' is all 0, or not finite"):
+        WordVectors(["a", "b", "c"], matrix)
+    if not np.isfinite(value):
+        matrix[1, 0] = 1
+        with pytest.raises(ValueError, match=r"vector of 'b'"):
+            WordVectors(["a", "b", "c"], matrix)
+
+
 def questions(rows):
     return pd.DataFrame(rows, columns=["section", "kind", "a", "b", "c", "d"])
 
