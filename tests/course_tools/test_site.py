@@ -55,7 +55,7 @@ Inline $\\sqrt{t/f}$, and `code with $5` in it. In lecture 01 you met it, in lec
 
 $$p(o \\mid c) = \\frac{1}{2}$$
 
-See [other](01_other.ipynb), [its part](01_other.ipynb#2--a-part), [here](#1--text) and [a licence](../LICENSE).
+See [other](01_other.ipynb), [a part](01_other.ipynb#2--a-part), [here](#1--text) and [a licence](../LICENSE).
 
 ![A picture from the repository, of one grey point.](../docs/grey.png)
 
