@@ -193,7 +193,7 @@ def settle(run: NotebookNode, before: NotebookNode) -> NotebookNode:
 
     What nbval does not compare (times, trained figures) differs from run to run. It changes only where what
     made it has: the code of its cell or above, the package, its data. A digest of these and of the output
-    stands in the cell's metadata, so an output that came by another way (JupyterLab, another profile) is never kept.
+    stands in the cell's metadata, so an output that came by another way (JupyterLab, say) is never kept.
 
     Args:
         run: the lecture as it was run.
