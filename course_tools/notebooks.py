@@ -191,9 +191,9 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 def settle(run: NotebookNode, before: NotebookNode) -> NotebookNode:
     """The stored form of an executed lecture, in which an output that is merely random is as it was.
 
-    What nbval does not compare (times, trained figures) differs from run to run. It changes only where what made
-    it has: the code of its cell or above, the package, its data. A digest of these and of the output stands in the
-    cell's metadata, so an output that came by another way (JupyterLab, another profile) is never kept.
+    What nbval does not compare (times, trained figures) differs from run to run. It changes only where what
+    made it has: the code of its cell or above, the package, its data. A digest of these and of the output
+    stands in the cell's metadata, so an output that came by another way (JupyterLab, say) is never kept.
 
     Args:
         run: the lecture as it was run.

@@ -66,7 +66,7 @@ def without_folds(text: str) -> str:
 
 
 def without_solutions(notebook: NotebookNode) -> NotebookNode:
-    """A copy of a lecture in which no exercise is solved, without badges: they open the one with solutions."""
+    """A copy of a lecture in which no exercise is solved, without badges: they open one with solutions."""
     notebook = copy.deepcopy(notebook)
     notebook.cells = [cell for cell in notebook.cells if not tagged(cell, "solution")]
     for cell in notebook.cells:
