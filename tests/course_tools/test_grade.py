@@ -292,5 +292,7 @@ def test_every_exercise_of_every_lecture_is_found_with_its_own_cells(tmp_path, l
     found = grade.answers("Anna", tmp_path / "Anna.ipynb")
     assert [answer.exercise for answer in found] == list(grade.solutions(lecture))
     for answer in found:
-        assert answer.cells and answer.code == grade.solutions(lecture)[answer.exercise], answer.exercise
+        assert answer.cells and answer.code and answer.code == grade.solutions(lecture)[answer.exercise], (
+            answer.exercise
+        )
         assert len(answer.cells) <= 3, answer.cells
