@@ -276,7 +276,7 @@ def test_nothing_handed_in_is_said_in_a_sentence(tmp_path, make):
     make(tmp_path / "class")
     ran = CliRunner().invoke(cli.app, ["grade", str(tmp_path / "class"), "--out", str(tmp_path / "out")])
     assert isinstance(ran.exception, CourseError) and "Nothing is in" in str(ran.exception)
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "grades.csv").exists()
 
 
 def test_the_grades_themselves_are_no_submission(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,7 @@ from course_tools import notebooks
 from course_tools.check import problems
 from course_utils.lectures import LECTURES
 
-PATHS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+PATHS = notebooks.find()
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
