@@ -118,9 +118,7 @@ class Examples:
 def whole_numbers(labels: Any) -> Tensor:
     """Labels as a tensor of their own: what pandas hands out may be read-only."""
     if not isinstance(labels, Tensor):
-        array = np.array(labels)
-        if array.dtype == object:  # as which pandas may keep numbers
-            array = np.array(array.tolist())
+        array = np.array(np.array(labels).tolist())  # pandas may keep numbers as objects
         if array.dtype.kind not in "iufb":
             odd = next((x for x in np.array(labels, object).flat if not isinstance(x, Number)), array.flat[0])
             advice = 'Number the classes from 0, as in labels.map({"ham": 0, "spam": 1}).'

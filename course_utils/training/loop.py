@@ -312,8 +312,8 @@ def fit(
         for name, parameter in trained.items():
             parameter.data.copy_(best[name])
     except KeyboardInterrupt:
-        onwards = ", and a call with the same checkpoint goes on after them" if file else ""
-        print(f"Interrupted after {len(history.train_loss)} of {epochs} epochs{onwards}.")
+        goes_on = "; the same call goes on from there" * bool(file)
+        print(f"Interrupted after {len(history.train_loss)} of {epochs} epochs{goes_on}.")
         raise
     finally:  # also where somebody stops it: a frozen encoder must not be left with its dropout on
         bar.close()
