@@ -114,7 +114,7 @@ def the_class(folder, port):
         "Syntax": "def spam_share(labels)\n    return 1",
         "Children": f"import subprocess\nprocess = subprocess.Popen(['sleep', '100000'])\n"
         f"open({str(folder.parent / 'child')!r}, 'w').write(str(process.pid))\n{RIGHT}",
-        "Online": f"import socket\ntry:\n    socket.create_connection(('127.0.0.1', {port}), timeout=20)\n"
+        "Online": f"import socket\ntry:\n    socket.create_connection(('127.0.0.1', {port}))\n"
         f"except OSError:\n    pass\n{RIGHT}",
         "Forger": "def spam_share(labels): return 0\ndef check_first_contact(f): print('✓ spam_share')",
         "Noisy": "print('x' * 10**7)\n" + RIGHT,
