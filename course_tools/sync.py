@@ -1,11 +1,10 @@
 """What stands in several lectures but is written once: sources, the set-up cell, the course's address."""
 
-from __future__ import annotations
-
-import importlib
 import inspect
+import pkgutil
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
@@ -50,12 +49,8 @@ def source_of(names: str | list[str]) -> str:
     """
     texts = []
     for name in [names] if isinstance(names, str) else names:
-        module, _, path = name.partition(":")
         try:
-            named: object = importlib.import_module(module)
-            for part in path.split("."):
-                named = getattr(named, part)
-            texts.append(inspect.getsource(named).rstrip("\n"))  # type: ignore[arg-type]
+            texts.append(inspect.getsource(pkgutil.resolve_name(name)).rstrip("\n"))
         except (ImportError, AttributeError, TypeError, OSError, ValueError) as error:
             raise notebooks.LectureError(f"A synced cell's {name!r} has no source: {error}") from error
     return "\n\n\n".join(texts)
@@ -113,14 +108,9 @@ def fix_tag(new: str) -> list[Path]:
     if not re.fullmatch(r"[\w.-]+", new):
         raise notebooks.LectureError(f"{new!r} is no name for a tag: take letters, digits, dots and hyphens.")
     place = re.compile(r"(/archive/|/blob/|\$repo/)[\w.-]+(?=\.zip|/notebooks|\?labpath)")
-    skeleton, changed = Path(__file__).with_name("skeleton"), []
-    for path in (skeleton / "setup_cell.txt", skeleton / "badges.txt", skeleton.parents[1] / "README.md"):
-        before = path.read_text(encoding="utf-8")
-        after = place.sub(rf"\g<1>{new}", before)
-        if after != before:
-            notebooks.write_text(after, path)
-            changed.append(path)
-    return changed
+    skeleton = Path(__file__).with_name("skeleton")
+    paths = skeleton / "setup_cell.txt", skeleton / "badges.txt", skeleton.parents[1] / "README.md"
+    return _put_behind(place, new, paths)
 
 
 def project_root(folder: Path) -> Path:
@@ -145,10 +135,16 @@ def move_repository(new: str) -> list[Path]:
         raise notebooks.LectureError(f"{new!r} is not of the form OWNER/NAME.")
     root = project_root(notebooks.notebooks_folder())
     address = re.compile(rf"({HOSTS}){re.escape(repository(root))}(?![\w-])")
+    documents = [*root.glob("*.md"), *root.glob("docs/**/*.md")]
+    return _put_behind(address, new, [root / "pyproject.toml", *documents, *notebooks.find()])
+
+
+def _put_behind(place: re.Pattern[str], new: str, paths: Iterable[Path]) -> list[Path]:
+    """Write something in the place of what follows a pattern's group, in files; return those that changed."""
     changed = []
-    for path in [root / "pyproject.toml", *root.glob("*.md"), *root.glob("docs/**/*.md"), *notebooks.find()]:
+    for path in paths:
         before = path.read_text(encoding="utf-8")
-        after = address.sub(rf"\g<1>{new}", before)
+        after = place.sub(rf"\g<1>{new}", before)
         if after != before:
             notebooks.write_text(after, path)
             changed.append(path)
