@@ -4,8 +4,6 @@ A stored lecture holds its outputs, so it must not change when nothing changed: 
 all that differs from run to run (timings, widget ids, the kernel's patch version, what editors leave behind).
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
@@ -145,6 +143,13 @@ def read(path: Path) -> NotebookNode:
     except Exception as error:
         raise LectureError(f"{path} is not a notebook that can be read: {shorten(str(error))}") from error
     return notebook
+
+
+def title(notebook: NotebookNode) -> tuple[str, str]:
+    """A lecture's number and title; LectureError if it does not begin with them."""
+    if not (first := re.match(r"# (\d\d) · (.+)", notebook.cells[0].source if notebook.cells else "")):
+        raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
+    return first[1], first[2].strip()
 
 
 def to_text(notebook: NotebookNode) -> str:

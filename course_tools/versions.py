@@ -1,7 +1,5 @@
 """Versions of a lecture for the classroom: without solutions and outputs, and the solutions by themselves."""
 
-from __future__ import annotations
-
 import copy
 import json
 import re
@@ -97,11 +95,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
         LectureError: if the lecture has no number, no solution, or one without a question before it and
             a check after it.
     """
-    cells = notebook.cells
-    heading = re.match(r"# (\d\d) · .+", cells[0].source if cells else "")
-    if not heading:
-        raise notebooks.LectureError("It does not begin with its number and its title, `# 08 · BERT ...`.")
-    title, lecture = heading[0].removeprefix("# "), heading[1]
+    cells, (lecture, title) = notebook.cells, notebooks.title(notebook)
     code = [cell for cell in cells if cell.cell_type == "code"]
     answers, checks = [], []
     for place, cell in enumerate(cells):
@@ -123,8 +117,8 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
     if not answers:
         raise notebooks.LectureError(f"Lecture {lecture} has no cell with the tag `solution`.")
     imported = f"from course_utils.exercises.lecture_{lecture} import {', '.join(sorted(set(checks)))}"
-    beginning = [new_markdown_cell(f"# Solutions · {title}"), *copy.deepcopy(code[:2])]  # set-up and imports
-    made = new_notebook(cells=[*beginning, new_code_cell(imported), *answers])
+    heading, beginning = f"# Solutions · {lecture} · {title}", copy.deepcopy(code[:2])  # set-up and imports
+    made = new_notebook(cells=[new_markdown_cell(heading), *beginning, new_code_cell(imported), *answers])
     for number, cell in enumerate(made.cells):
         cell.id = f"{lecture}-{number}"  # the same file, byte for byte, each time
         if cell.cell_type == "code":
