@@ -1,7 +1,5 @@
 """What is wrong with a lecture's form, and in which cell: how it opens and ends, what it stores, imports and explains."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

@@ -1,9 +1,6 @@
 """Key figures on real data that a run keeps beside the stored lectures: ``data/results/NN.json``."""
 
-from __future__ import annotations
-
 import ast
-import hashlib
 import json
 import platform
 import time
@@ -27,15 +24,15 @@ def recipe(notebook: NotebookNode) -> str:
 
     Exercises, and cells that only draw, print or check a bound, do not count; nor do comments.
     """
-    digest = hashlib.sha256()
+    code = b""
     for cell in notebook.cells:
         tags = {"exercise", "solution"} & set(cell.metadata.get("tags", []))
         if cell.cell_type != "code" or tags or cell.metadata.get("course", {}).get("role"):
             continue
         for statement in ast.parse(TransformerManager().transform_cell(cell.source)).body:
             if not _only_shows(statement):
-                digest.update(ast.dump(statement).encode())
-    return digest.hexdigest()
+                code += ast.dump(statement).encode()
+    return notebooks.digest(code)
 
 
 def _only_shows(statement: ast.stmt) -> bool:
