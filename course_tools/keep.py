@@ -15,37 +15,41 @@ from course_tools import CourseError, notebooks
 from course_tools.run import LectureRun
 from course_utils.session import data_folder
 
-# What a cell only shows, asks or hands out does not change a figure.
-BESIDE = {"display", "my_progress", "plotting", "print", "quiz", "widgets"}
+# What a cell only shows, asks, checks or hands out does not change a figure.
+BESIDE = {"display", "expect", "my_progress", "plotting", "print", "quiz", "record", "widgets"}
 
 
 def recipe(notebook: NotebookNode) -> str:
-    """A digest of the code that a lecture's figures come from: cells that compute, however they are laid out.
+    """A digest of the code that a lecture's kept figures come from, however it is laid out.
 
-    Exercises, and cells that only draw, print or check a bound, do not count; nor do comments.
+    What stands after the last ``results.keep`` does not count, nor do exercises, comments, and statements that only draw,
+    print or check a bound.
     """
-    code = b""
+    parts, last = [], 0
     for cell in notebook.cells:
         tags = {"exercise", "solution"} & set(cell.metadata.get("tags", []))
         if cell.cell_type != "code" or tags or cell.metadata.get("course", {}).get("role"):
             continue
         for statement in ast.parse(TransformerManager().transform_cell(cell.source)).body:
+            if _called(statement) == "results.keep":
+                last = len(parts)
             if not _only_shows(statement):
-                code += ast.dump(statement).encode()
-    return notebooks.digest(code)
+                parts.append(ast.dump(statement))
+    return notebooks.digest("\n".join(parts[: last or None]).encode())
+
+
+def _called(statement: ast.stmt) -> str:
+    """The name of the function that a statement calls for its own sake, "" for other statements."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return ast.unparse(call.func) if isinstance(call, ast.Call) else ""
 
 
 def _only_shows(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return True  # a figure depends on what is called, not on what lies ready
-    if not isinstance(statement, ast.Expr) or not isinstance(call := statement.value, ast.Call):
-        return isinstance(statement, ast.Expr)  # a name at the end of a cell
-    called = ast.unparse(call.func)
-    name = called.split(".")[0]
+    if not isinstance(statement, ast.Expr):  # a figure depends on what is called, not on what lies ready
+        return isinstance(statement, ast.Import | ast.ImportFrom)
+    called = _called(statement)  # not even a call: a name at the end of a cell
     return (
-        called == "results.keep"
-        or name in BESIDE | {"expect", "record"}
-        or name.startswith(("check_", "show"))
+        not called or called.split(".")[0] in BESIDE or called.startswith(("check_", "show", "results.keep"))
     )
 
 

@@ -102,6 +102,10 @@ def replacing(out: Path) -> Iterator[Path]:
     Raises:
         LectureError: if it cannot be written.
     """
+    if out.is_mount():  # it can be filled, and not replaced
+        raise LectureError(
+            f"{out} is a mounted volume; choose a folder in it for --out, such as {out / 'new'}."
+        )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:

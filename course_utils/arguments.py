@@ -11,14 +11,15 @@ def checked(least: float, **settings: Any) -> list[Any]:
     Raises:
         ValueError: if one is no such number, or below ``least``.
     """
-    kind, words = (Integral, "a whole number") if isinstance(least, int) else (Real, "a number")
+    whole = isinstance(least, int)
+    kind: Any = Integral if whole else Real
     for name, value in settings.items():
         if not isinstance(value, kind) or not value >= least:
-            raise ValueError(f"{name}={value!r}: it must be {words}, {least:g} or more.")
-    return [int(value) if kind is Integral else float(value) for value in settings.values()]
+            raise ValueError(f"{name}={value!r}: it must be a {'whole ' * whole}number, {least:g} or more.")
+    return [int(value) if whole else float(value) for value in settings.values()]
 
 
-def strings(texts: Iterable[str]) -> list[str]:
+def strings(texts: Iterable[Any]) -> list[str]:
     """Texts as a list.
 
     Raises:

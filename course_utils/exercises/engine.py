@@ -35,8 +35,9 @@ import numbers
 import re
 import textwrap
 import traceback
+import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -55,6 +56,12 @@ SOLUTION = "# One solution"  # so begins a solution's cell
 CHECKS: dict[str, list[str]] = {}  # lecture -> the names of its checks, in order, once its module is imported
 # What an edge may bring about; any other error is a slip of the pen, and told with its line.
 _EXPECTED = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, UnboundLocalError, ValueError)
+# What only promises an answer: the advice.
+_UNFINISHED = {
+    (Coroutine,): "write `def` instead of `async def`.",
+    (Generator, map, filter, zip): "write `return` instead of `yield`, or put it into list(...).",
+    (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type): "call it, with brackets behind its name.",
+}
 
 
 class CheckFailed(AssertionError):
@@ -108,7 +115,8 @@ class Exercise(Part):
     def _slips(self, number: int) -> list[tuple[Callable[..., Any], Advice, bool]]:
         """The mistakes that a part may show, and whether they return that part alone."""
         def slip(part: Part, mistake: Callable[..., Any]) -> Callable[..., Any]:
-            return (lambda *case: mistake(*part.of(*case))) if part.of else mistake
+            of = part.of
+            return (lambda *case: mistake(*of(*case))) if of else mistake
 
         parts = [(self, False)] + ([(self.parts[number], True)] if self.parts else [])
         return [(slip(part, mistake), why, alone) for part, alone in parts for some, why in part.mistakes
@@ -202,8 +210,8 @@ def _diagnosis(task: Exercise, number: int, mine: Sequence[tuple[Any, ...]], goo
             return False
 
     known = [off] + [i for i, right in enumerate(good) if right]
-    told = [slip for slip in task._slips(number) if all(explains(*slip[::2], i) for i in known)]
-    most = max(told, key=lambda slip: sum(explains(*slip[::2], i) for i in range(len(good))), default=None)
+    told = [slip for slip in task._slips(number) if all(explains(slip[0], slip[2], i) for i in known)]
+    most = max(told, key=lambda slip: sum(explains(slip[0], slip[2], i) for i in range(len(good))), default=None)
     return _text(most[1], *task.cases[off]) if most else ""
 
 
@@ -269,12 +277,12 @@ def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: 
     kind, your = type(mine).__name__, f"your {part.name or 'answer'}"
     require(kind not in part.kinds, part.kinds.get(kind))
     several = isinstance(mine, tuple) and not isinstance(right, tuple | list)
-    require(not several, f"{your.capitalize()} should be one thing, and you return several: {len(mine) if several else 0} of them, in a tuple.")
+    require(not several, f"{your.capitalize()} should be one thing, and you return several things: {len(mine) if several else 0}, in a tuple.")
     if isinstance(right, np.ndarray | Tensor):
-        wanted, class_ = ("a numpy array", np.ndarray) if isinstance(right, np.ndarray) else ("a tensor", Tensor)
+        wanted, array = ("a numpy array", np.ndarray) if isinstance(right, np.ndarray) else ("a tensor", Tensor)
         single = [_text(why, *case) for shape, why in part.shapes if isinstance(mine, numbers.Real) and shape(*case) == ()]
         require(not single, f"{your.capitalize()} is a single number. {''.join(single)}")
-        require(isinstance(mine, class_), f"{f'{part.name} should be' if part.name else 'Return'} {wanted}, not {kind}.")
+        require(isinstance(mine, array), f"{f'{part.name} should be' if part.name else 'Return'} {wanted}, not {kind}.")
         letter, dtype, holds = _array(mine).dtype.kind, str(mine.dtype).removeprefix("torch."), _array(right).dtype.kind
         for key in (dtype, letter):
             require(key not in part.kinds, part.kinds.get(key))
@@ -291,7 +299,7 @@ def _value(task: Exercise, part: Part, case: Case, mine: Any, right: Any, edge: 
         mine = mine if isinstance(mine, int) else float(mine)
     else:
         mine = bool(mine) if isinstance(right, bool) and np.shape(mine) == () and isinstance(mine, np.bool_ | np.ndarray | Tensor) else mine
-        class_ = (list, tuple) if isinstance(right, list | tuple) else Mapping if isinstance(right, Mapping) else type(right)
+        class_: Any = (list, tuple) if isinstance(right, list | tuple) else Mapping if isinstance(right, Mapping) else type(right)
         require(isinstance(mine, class_), f"{your.capitalize()} should be a {type(right).__name__}, not {kind}: {show(mine)}.")
         return mine
     odd = np.isfinite(_array(right)).all() and not np.isfinite(_array(mine)).all()
@@ -391,8 +399,8 @@ def check(title: str) -> Callable[[Check], Check]:
 
         @functools.wraps(body)
         def run(function: Callable[..., Any]) -> None:
-            kind = type(function).__name__
-            require(callable(function), f"Give the check your function itself, {body.__name__}(name), without calling it: it got {kind}.")
+            kind = "a class" if isinstance(function, type) else type(function).__name__
+            require(callable(function) and kind != "a class", f"Give the check your function itself, {body.__name__}(name), without calling it: it got {kind}.")
             body(function)
             print(f"✓ {title}")
             if lecture and not is_folded_solution(function):
@@ -425,6 +433,10 @@ def call(function: Callable[..., Any], *arguments: Any, may_raise: tuple[type[Ex
         frames = traceback.extract_tb(error.__traceback__)
         line = ([frame for frame in frames[1:] if frame.name == name] or frames)[-1].line
         raise CheckFailed(f"{name} stopped{f' at `{line}`' if line else ''} with {type(error).__name__}: {error}") from error
+    if isinstance(result, Coroutine):
+        result.close()  # it is never awaited, and would say so later
+    for kinds, why in _UNFINISHED.items():
+        require(not isinstance(result, kinds), f"{name} returns a {type(result).__name__}, and not yet an answer: {why}")
     require(result is not None or nothing, f"{name} returns nothing yet: write it, and end it with `return` and the answer.")
     return result
 

@@ -287,7 +287,7 @@ def check_count_bert(count_bert: Callable[..., int]) -> None:
     """Check a function (vocabulary, positions, units, layers, hidden) -> the parameters of BERT's encoder and its pooler."""
     counts = [call(count_bert, *size) for size in _SIZES.values()]
     for count in counts:
-        whole = np.shape(count) == () and np.asarray(count).dtype.kind in "iu"
+        whole = not isinstance(count, list | tuple) and np.shape(count) == () and np.asarray(count).dtype.kind in "iu"
         require(whole, f"Return a whole number, how many parameters there are, not {type(count).__name__}: {count!r}.")
     grade(_CENSUS, lambda *_: [int(count) for count in counts])
 

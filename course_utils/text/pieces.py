@@ -1,6 +1,8 @@
 """BERT's tokenizer from the inside: a text becomes words, and each word the longest pieces that the vocabulary has.
 
 :func:`learn_pieces` shows where a vocabulary comes from; the library's trainer does the same, only faster.
+The library's table of characters is older than Python's: combining marks and punctuation of rare scripts, which Unicode has
+taken in since, are removed or set apart here, and kept in the word there.
 
 After Schuster & Nakajima (2012), *Japanese and Korean voice search*; Wu et al. (2016), *Google's neural machine translation
 system*, arXiv:1609.08144, section 4.1; Devlin et al. (2019), *BERT*, arXiv:1810.04805, section 3, and the code published with it.

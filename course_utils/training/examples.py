@@ -39,9 +39,7 @@ class Examples:
     def __post_init__(self) -> None:
         given = self.labels
         if isinstance(given, str | Mapping) or not isinstance(given, Sized) or not getattr(given, "ndim", 1):
-            raise TypeError(
-                f"Labels must be a list or a column, one per example, not {type(given).__name__}."
-            )
+            raise TypeError(f"Labels must be a list or column, one per example, not {type(given).__name__}.")
         n, sizes = len(self.labels), {name: len(rows) for name, rows in self.inputs.items()}
         if not n or any(size != n for size in sizes.values()):
             raise ValueError(f"There must be as many inputs as labels, at least one: {n} labels, {sizes}.")
@@ -49,11 +47,13 @@ class Examples:
         lengths = self.lengths()
         if lengths is not None and not lengths.all():
             raise ValueError("A text has no token. Put a token at its beginning, as [CLS] or END.")
-        sizes = [np.asarray(row).size for row in self.labels] if isinstance(self.labels, list) else [0]
+        tagged = [np.asarray(row).size for row in self.labels] if isinstance(self.labels, list) else [0]
         # Tags, also where all texts are as long as each other; rows of two for longer texts are the ends of answers.
-        ragged = len({*sizes}) > 1 or (lengths is not None and sizes == lengths.tolist() and max(sizes) > 1)
+        ragged = len({*tagged}) > 1 or (
+            lengths is not None and tagged == lengths.tolist() and max(tagged) > 1
+        )
         if ragged:
-            if lengths is not None and sizes != lengths.tolist():
+            if lengths is not None and tagged != lengths.tolist():
                 raise ValueError("Every text needs as many tags as it has tokens.")
             self.labels = pad_rows(self.labels, IGNORED)[0]
         self.labels = whole_numbers(self.labels)
@@ -118,9 +118,7 @@ class Examples:
 def whole_numbers(labels: Any) -> Tensor:
     """Labels as a tensor of their own: what pandas hands out may be read-only."""
     if not isinstance(labels, Tensor):
-        array = np.array(labels)
-        if array.dtype == object:  # as which pandas may keep numbers
-            array = np.array(array.tolist())
+        array = np.array(np.array(labels).tolist())  # pandas may keep numbers as objects
         if array.dtype.kind not in "iufb":
             odd = next((x for x in np.array(labels, object).flat if not isinstance(x, Number)), array.flat[0])
             advice = 'Number the classes from 0, as in labels.map({"ham": 0, "spam": 1}).'

@@ -29,7 +29,7 @@ class ClassifierHead(nn.Module):
 class TextHead(nn.Linear):
     """Classes of a text, or of a pair of texts that is read as one: a layer on the state at [CLS]."""
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """(batch, tokens, units) -> (batch, classes)."""
         return super().forward(states[:, 0])
 
@@ -37,7 +37,7 @@ class TextHead(nn.Linear):
 class TagHead(nn.Linear):
     """A tag for every token: a layer on each state. What padding says is IGNORED by its labels."""
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """(batch, tokens, units) -> (batch, tokens, tags)."""
         return super().forward(states)
 
@@ -45,7 +45,7 @@ class TagHead(nn.Linear):
 class AnswerHead(nn.Linear):
     """Where an answer begins and where it ends: two scores for every token, none for padding. ``AnswerHead(units, 2)``."""
 
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """(batch, tokens, units) -> (batch, 2, tokens)."""
         return super().forward(states).transpose(1, 2).masked_fill(mask[:, None] == 0, -torch.inf)
 

@@ -163,7 +163,7 @@ def adamw(
 ) -> torch.optim.AdamW:
     """AdamW for groups of ``params``, each with its highest rate ``lr``; norms and biases, which are vectors, do not decay."""
     parts = []
-    decay, *betas = checked(0.0, decay=decay, beta1=betas[0], beta2=betas[1])
+    decay, *both = checked(0.0, decay=decay, beta1=betas[0], beta2=betas[1])
     for group in groups:
         (rate,) = checked(0.0, learning_rate=group["lr"])
         for decays in (True, False):
@@ -172,7 +172,7 @@ def adamw(
             parts += [part] if some else []
     # On a CPU the fused update takes one pass over a weight instead of a dozen small ones.
     fused = all(p.device.type in ("cpu", "cuda") for part in parts for p in part["params"])
-    return torch.optim.AdamW(parts, betas=tuple(betas), fused=fused)
+    return torch.optim.AdamW(parts, betas=(both[0], both[1]), fused=fused)
 
 
 @torch.no_grad()
@@ -210,7 +210,7 @@ def predict(model: nn.Module, examples: Examples, batch_size: int = 256, **argum
         parts.append(model(**inputs, **arguments).softmax(-1).float().cpu().numpy())
     answers = np.zeros((len(examples), *np.max([part.shape[1:] for part in parts], axis=0)), np.float32)
     for part, start in zip(parts, range(0, len(order), batch_size), strict=True):
-        answers[(order[start : start + batch_size], *map(slice, part.shape[1:]))] = part
+        answers[(order[start : start + batch_size], *map(slice, part.shape[1:]))] = part  # type: ignore[index]
     return answers
 
 
@@ -312,8 +312,8 @@ def fit(
         for name, parameter in trained.items():
             parameter.data.copy_(best[name])
     except KeyboardInterrupt:
-        onwards = ", and a call with the same checkpoint goes on after them" if file else ""
-        print(f"Interrupted after {len(history.train_loss)} of {epochs} epochs{onwards}.")
+        goes_on = "; the same call goes on from there" * bool(file)
+        print(f"Interrupted after {len(history.train_loss)} of {epochs} epochs{goes_on}.")
         raise
     finally:  # also where somebody stops it: a frozen encoder must not be left with its dropout on
         bar.close()

@@ -57,7 +57,7 @@ def neighbours_explorer(vectors: WordVectors, word: str = "river", count: int = 
 def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had", "has", "was")) -> None:
     """Type three words, see which fourth ones complete "a is to b as c is to"."""
     fields = dict(zip(("a", "is to b", "as c"), example, strict=True))
-    panel = ask_panel(fields, lambda *words: _ranking(vectors.analogy(*map(str.lower, words))), "is to …?")
+    panel = ask_panel(fields, lambda *words: _ranking(vectors.analogy(*map(str.lower, words))), "is to …?")  # type: ignore[arg-type]
     best, (a, b, c) = vectors.analogy(*example, count=1)[0][0], example
     best = f"{a} is to {b} as {c} is to: {best}."
     show_widget(panel, f"Run this cell in a notebook to type three words. {best}")

@@ -276,7 +276,7 @@ def test_nothing_handed_in_is_said_in_a_sentence(tmp_path, make):
     make(tmp_path / "class")
     ran = CliRunner().invoke(cli.app, ["grade", str(tmp_path / "class"), "--out", str(tmp_path / "out")])
     assert isinstance(ran.exception, CourseError) and "Nothing is in" in str(ran.exception)
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "grades.csv").exists()
 
 
 def test_the_grades_themselves_are_no_submission(tmp_path):
@@ -292,5 +292,7 @@ def test_every_exercise_of_every_lecture_is_found_with_its_own_cells(tmp_path, l
     found = grade.answers("Anna", tmp_path / "Anna.ipynb")
     assert [answer.exercise for answer in found] == list(grade.solutions(lecture))
     for answer in found:
-        assert answer.cells and answer.code == grade.solutions(lecture)[answer.exercise], answer.exercise
+        assert answer.cells and answer.code and answer.code == grade.solutions(lecture)[answer.exercise], (
+            answer.exercise
+        )
         assert len(answer.cells) <= 3, answer.cells

@@ -52,6 +52,12 @@ def test_what_is_computed_is_the_recipe(other):
     assert recipe(other) != recipe(lecture("x = 1", "y = x + 2"))
 
 
+def test_what_stands_after_the_last_figure_kept_does_not_count():
+    keeps = "results.keep('00', 'y', y, real=True)"
+    assert recipe(lecture("y = 1", keeps, "z = 2")) == recipe(lecture("y = 1", keeps, "z = 3"))
+    assert recipe(lecture("y = 1", keeps, "z = 2", keeps)) != recipe(lecture("y = 1", keeps, "z = 3", keeps))
+
+
 def test_exercises_the_set_up_and_prose_do_not_count():
     notebook = lecture("x = 1")
     exercise = new_code_cell("def f(): ...", metadata={"tags": ["exercise"]})

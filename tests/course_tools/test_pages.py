@@ -187,3 +187,11 @@ def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
         ):
             pass
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_mounted_volume_is_not_replaced():
+    with (
+        pytest.raises(notebooks.LectureError, match="such as /proc/new"),
+        pages.replacing(pages.Path("/proc")),
+    ):
+        pass

@@ -30,6 +30,66 @@ def test_every_named_mistake_gets_its_own_diagnosis_and_the_reference_passes(che
     assert not list(verify(check))
 
 
+def promised(right):
+    """Functions that only promise an answer, and what is said of them."""
+
+    async def later(*case):
+        return right(*case)
+
+    def bit_by_bit(*case):
+        yield right(*case)
+
+    return {
+        "`async def`": later,
+        "`yield`": bit_by_bit,
+        "list(...)": lambda *case: map(right, [case]),
+        "call it, with brackets": lambda *case: right,
+    }
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_an_answer_of_the_wrong_kind_gets_a_diagnosis_in_every_exercise(check):
+    """Several things, one in a tuple, a promise, a text, a table, a function of something else: never a crash."""
+    task = check.exercise
+    one = not task.parts and not isinstance(task._right(task.cases[0])[0], list | tuple)
+    for answer in (
+        lambda *case: (task.reference(*case), None),
+        lambda *case: (task.reference(*case),),
+        lambda *case: (task.reference(*case), task.reference(*case), 1),
+    ):
+        failed = refusal(check, answer)
+        assert not one or task.read or "tuple" in task.kinds or "you return several things" in failed
+    for why, answer in promised(task.reference).items():
+        assert why in refusal(check, answer)
+    values = [
+        object(),
+        "0.5x",
+        b"x",
+        {"x"},
+        {"answer": 1},
+        [[1], [1, 2]],
+        [],
+        (),
+        1j,
+        True,
+        float("nan"),
+        ...,
+        np.array("x"),
+    ]
+    for value in values:
+        refusal(check, lambda *case, value=value: value)
+    for function in (type("Answer", (), {}), int, "def answer(): pass", 0.5, None, [len]):
+        assert "Give the check your function itself" in refusal(check, function)
+
+
+def refusal(check, answer):
+    """What a check says of an answer, which it must not let pass."""
+    with pytest.raises(CheckFailed) as failed:
+        check(answer)
+    assert len(str(failed.value)) > 20
+    return str(failed.value)
+
+
 def test_a_lecture_can_be_imported_without_drawing_a_random_number():
     code = f"""
 import random, numpy as np, torch
@@ -82,7 +142,7 @@ def test_any_kind_of_number_is_a_number(number):
     ("check", "function", "diagnosis"),
     [
         (half, lambda x: None, "returns nothing yet"),
-        (half, lambda x: (x / 2, x), "you return several: 2 of them"),
+        (half, lambda x: (x / 2, x), "you return several things: 2"),
         (half, lambda x: [x / 2], "has shape (1,), and should be one number"),
         (half, lambda x: True, "should be a number, not bool"),
         (half, lambda x: str(x / 2), "should be a number, not str"),

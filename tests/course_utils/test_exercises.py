@@ -266,7 +266,7 @@ EXERCISES = {
         [
             (share_emptying, "changes the labels"),
             (lambda labels: round(share(labels), 1), "you return 0.2 and not 0.25"),
-            (lambda labels: (sum(labels), len(labels)), "you return several: 2 of them"),
+            (lambda labels: (sum(labels), len(labels)), "you return several things: 2"),
             (lambda labels: [share(labels)], "should be one number"),
             (lambda labels: share(labels) > 0, "should be a number, not bool"),
             (sum, "that counts the spam"),
@@ -281,7 +281,7 @@ EXERCISES = {
         [
             (freeze_the_flag_of_the_encoder_only, "dropout is active"),
             (freeze_a_part_of_the_head, "a part of the head is frozen"),
-            (lambda model: (freeze(model), model), "several: 2"),
+            (lambda model: (freeze(model), model), "several things: 2"),
             (freeze_everything, "nothing is left to train"),
             (freeze_weights_only, "not the biases"),
             (freeze_without_eval, "dropout is active"),
