@@ -3,6 +3,7 @@
 import ast
 import json
 import platform
+import re
 import time
 from pathlib import Path
 
@@ -16,14 +17,16 @@ from course_tools.run import LectureRun
 from course_utils.session import data_folder
 
 # What a cell only shows, asks, checks or hands out does not change a figure.
-BESIDE = {"display", "expect", "my_progress", "plotting", "print", "quiz", "record", "widgets"}
+BESIDE = re.compile(
+    r"(?:display|expect|my_progress|plotting|print|quiz|record|widgets)(?:\.|$)|check_|show|results\.keep$|$"
+)
 
 
 def recipe(notebook: NotebookNode) -> str:
     """A digest of the code that a lecture's kept figures come from, however it is laid out.
 
-    What stands after the last ``results.keep`` does not count, nor do exercises, comments, and statements that only draw,
-    print or check a bound.
+    What stands after the last ``results.keep`` does not count, nor do exercises, comments, and statements that
+    only draw, print or check a bound.
     """
     parts, last = [], 0
     for cell in notebook.cells:
@@ -47,17 +50,15 @@ def _called(statement: ast.stmt) -> str:
 def _only_shows(statement: ast.stmt) -> bool:
     if not isinstance(statement, ast.Expr):  # a figure depends on what is called, not on what lies ready
         return isinstance(statement, ast.Import | ast.ImportFrom)
-    called = _called(statement)  # not even a call: a name at the end of a cell
-    return (
-        not called or called.split(".")[0] in BESIDE or called.startswith(("check_", "show", "results.keep"))
-    )
+    return bool(BESIDE.match(_called(statement)))  # no call: a name at the end of a cell
 
 
 def keep(run: LectureRun, profile: str) -> Path:
     """Write what a lecture's run kept to ``data/results``.
 
     Raises:
-        CourseError: if the lecture failed, or keeps nothing: it ran on stand-in data, or never calls ``results.keep``.
+        CourseError: if the lecture failed, or keeps nothing: it ran on stand-in data, or never calls
+            ``results.keep``.
     """
     number = run.path.stem[:2]
     if not run.outcome.passed:

@@ -35,7 +35,7 @@ def lectures(names: list[str] | None, source: Path | None = None) -> dict[Path, 
     """The lectures asked for, by their files: as they are stored, or as a run has left them in a folder.
 
     Args:
-        names: as for :func:`course_tools.notebooks.find`; without, what the folder lacks is left out, and named.
+        names: as for :func:`course_tools.notebooks.find`; without, what the folder lacks is named on stderr.
         source: the folder of executed lectures, such as ``build/lectures``.
 
     Raises:

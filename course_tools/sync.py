@@ -100,7 +100,7 @@ def sync_all(*, check: bool = False) -> list[str]:
 
 
 def fix_tag(new: str) -> list[Path]:
-    """Let set-up cells install, and badges open, another tag or branch of the course; return the files that changed.
+    """Let set-up cells install, and badges open, another tag or branch; return the files that changed.
 
     Raises:
         LectureError: if ``new`` cannot be the name of one.
