@@ -212,7 +212,8 @@ def write_slides(
     """
     decks = {}
     with pages.replacing(out) as made:
-        notebooks.refuse_foreign(out, "[0-9]*.html", "index.html", "reveal")
+        if out.exists():
+            notebooks.refuse_foreign(out, "[0-9]*.html", "index.html", "reveal")
         (made / "reveal").mkdir()
         for file in (*(REVEAL / name for name in FILES), HERE / "slides.css", HERE / "favicon.svg"):
             shutil.copy(file, made / "reveal")
