@@ -17,12 +17,7 @@ from course_utils.exercises import SOLUTION
 Cells = list[tuple[int, NotebookNode]]
 # The cell (0: the lecture as a whole), whether a rule is broken there, and the sentence that says so.
 Rules = Iterator[tuple[int, object, str]]
-ENDING = ["Exercises", "Quiz", "Recap", "Glossary", "Further reading"]
-# What the lectures teach with; everything else belongs behind course_utils.
-TAUGHT = {
-    "IPython", "accelerate", "course_utils", "gensim", "huggingface_hub", "ipywidgets", "matplotlib", "numpy",
-    "pandas", "safetensors", "scipy", "seaborn", "sklearn", "tokenizers", "torch", "transformers",
-}  # fmt: skip
+ENDING, TAUGHT = notebooks.FORM["ending"], set(notebooks.FORM["taught"])
 # Folders of one machine, in an output.
 MACHINE_PATH = re.compile(r"(?:/(?:home|root|tmp|Users|work|opt|usr|var)/|\b[A-Z]:\\\\?)[\w.~-]")
 LINK = re.compile(r"\]\((?!https?:|mailto:|attachment:)([^)#\s]*)(#?[^)\s]*)[^)]*\)")

@@ -384,7 +384,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file's encoding may lack ✓
             stream.reconfigure(errors="replace")
-    fix_paths()
     try:
         app()
     except (CourseError, assets.AssetError) as error:

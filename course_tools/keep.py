@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import torch
-from IPython.core.inputtransformer2 import TransformerManager
 from joblib import cpu_count  # type: ignore[import-untyped]
 from nbformat import NotebookNode
 
 from course_tools import CourseError, notebooks
+from course_tools.check import parsed
 from course_tools.run import LectureRun
 from course_utils.session import data_folder
 
@@ -33,7 +33,8 @@ def recipe(notebook: NotebookNode) -> str:
         tags = {"exercise", "solution"} & set(cell.metadata.get("tags", []))
         if cell.cell_type != "code" or tags or cell.metadata.get("course", {}).get("role"):
             continue
-        for statement in ast.parse(TransformerManager().transform_cell(cell.source)).body:
+        tree = parsed(cell.source)
+        for statement in tree.body if tree else []:
             if _called(statement) == "results.keep":
                 last = len(parts)
             if not _only_shows(statement):

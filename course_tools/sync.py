@@ -12,7 +12,6 @@ from nbformat import NotebookNode
 
 from course_tools import notebooks
 
-SETUP_METADATA = {"cellView": "form", "course": {"role": "setup"}, "jupyter": {"source_hidden": True}}
 BADGE_LINE = re.compile(
     r"\[!\[[^\]]*\]\([^)]*colab-badge[^)]*\)\]\([^)]*\)(?: \[!\[Open in[^\]]*\]\([^)]*\)\]\([^)]*\))*"
 )
@@ -23,16 +22,6 @@ def repository(root: Path) -> str:
     """OWNER/NAME of the course, from the one place that has it: ``project.urls`` in pyproject.toml."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return "/".join(project["urls"]["Repository"].rstrip("/").removesuffix(".git").split("/")[-2:])
-
-
-def badges(name: str, repo: str) -> str:
-    """The badges that open a lecture (by file name) on Colab, Kaggle and Binder, on one line."""
-    return filled("badges.txt", name=name, repo=repo)
-
-
-def setup_source(repo: str) -> str:
-    """The set-up cell, the same in every lecture."""
-    return filled("setup_cell.txt", address=f"https://github.com/{repo}")
 
 
 def filled(skeleton: str, **words: str) -> str:
@@ -58,6 +47,7 @@ def source_of(names: str | list[str]) -> str:
 
 def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
     """Bring a lecture's synced parts up to date, in place; return what had drifted, a line each."""
+    line, setup = filled("badges.txt", name=name, repo=repo), filled("setup_cell.txt", repo=repo)
     drifted = []
     for number, cell in enumerate(notebook.cells, start=1):
         course = cell.metadata.get("course", {})
@@ -67,14 +57,13 @@ def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
                 drifted.append(f"{name}, cell {number}: is not the source of {course['source']}")
                 cell.source = fresh
         elif course.get("role") == "setup":
-            metadata = {**cell.metadata, **SETUP_METADATA}
-            if cell.source != setup_source(repo) or cell.metadata != metadata:
+            metadata = cell.metadata | notebooks.FORM["setup_cell"]
+            if cell.source != setup or cell.metadata != metadata:
                 drifted.append(f"{name}, cell {number}: is not the course's set-up cell")
-                cell.source = setup_source(repo)
-                cell.metadata.update(SETUP_METADATA)
+                cell.source = setup
+                cell.metadata.update(metadata)
     first = notebook.cells[0] if notebook.cells else None
     if first is not None and first.cell_type == "markdown":
-        line = badges(name, repo)
         fresh, count = BADGE_LINE.subn(lambda match: line, first.source, count=1)
         if not count:
             title, _, rest = first.source.partition("\n")

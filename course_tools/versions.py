@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_tools import notebooks, sync
 
-FOLDED = tomllib.loads(Path(__file__).with_name("folded.toml").read_text(encoding="utf-8"))
 ANSWERS = re.compile(r"\n*<details><summary>Answers</summary>\n*(.*?)\n*</details>", re.DOTALL)
 BADGES = re.compile(rf"{sync.BADGE_LINE.pattern}\n*")
 HINTS = re.compile(r"\n*<details><summary>Hint 1.*?</details>\n</details>", re.DOTALL)
@@ -58,7 +56,7 @@ def tagged(cell: NotebookNode, tag: str) -> bool:
 
 def without_folds(text: str) -> str:
     """What a lecture says where it has no folded solutions."""
-    for told, left in FOLDED.items():
+    for told, left in notebooks.FORM["folded"].items():
         text = text.replace(told, left)
     return text
 
