@@ -1,4 +1,4 @@
-"""What is wrong with a lecture's form, and where: how it opens and ends, what it stores, imports, explains."""
+"""What is wrong with a lecture's form, and where: opening and ending, what it stores, imports, explains."""
 
 import ast
 import re
@@ -66,7 +66,7 @@ def of_the_file(path: Path) -> Rules:
 
 
 def of_text(path: Path, code: Cells, text: Cells) -> Rules:
-    """Title, goals, time; sections 1, 2, 3 and the five at the end; links lead somewhere, pictures have words."""
+    """Title, goals, time; sections 1, 2, 3 and five at the end; links lead somewhere, pictures have words."""
     first, whole = code[0][0] if code else 0, "\n".join(cell.source for _, cell in text)
     before = "\n".join(cell.source for number, cell in text if number < first)
     headings = [(number, *words) for number, cell in text for words in HEADING.findall(cell.source)]
@@ -94,7 +94,7 @@ def of_text(path: Path, code: Cells, text: Cells) -> Rules:
 
 
 def of_code(code: Cells) -> Rules:
-    """Run in order, without errors, warnings, traces of the machine; short, of taught libraries; images in words."""
+    """Run in order, without errors, warnings, traces of the machine; short, of taught libraries; alt texts."""
     setup = [number for number, cell in code if cell.metadata.get("course", {}).get("role") == "setup"]
     free, seen = [number for number, cell in code if tagged(cell, "nbval-ignore-output")], set()
     yield 0, not code, "there is no code"
@@ -136,7 +136,7 @@ def of_code(code: Cells) -> Rules:
 
 
 def of_exercises(path: Path, cells: Cells, code: Cells) -> Rules:
-    """A question with hints; then three code cells in a row: stub, folded solution, a check that has a test."""
+    """A question with hints; then three code cells: stub, folded solution, a check that has a test."""
     tests = (sync.project_root(path.parent) / "tests" / "course_utils").glob("test_exercises*.py")
     tested = set(re.findall(r"\bcheck_\w+", "".join(test.read_text(encoding="utf-8") for test in tests)))
     row = [*(cell for _, cell in code), new_code_cell(), new_code_cell()]

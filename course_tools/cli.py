@@ -269,7 +269,7 @@ def grade(
     out: Out = Path("build/grades"),
     seconds: Annotated[int, typer.Option(min=1, help="The longest that one exercise may take.")] = 60,
 ) -> None:
-    """Run the checks of a class's exercises, for feedback: a table and a page. It executes what students wrote!"""
+    """Check a class's exercises, for feedback: a table and a page. It executes what students wrote!"""
     from course_tools import notebooks
     from course_tools.grade import grade_all
 

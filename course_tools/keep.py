@@ -25,8 +25,8 @@ BESIDE = re.compile(
 def recipe(notebook: NotebookNode) -> str:
     """A digest of the code that a lecture's kept figures come from, however it is laid out.
 
-    What stands after the last ``results.keep`` does not count, nor do exercises, comments, and statements that
-    only draw, print or check a bound.
+    What stands after the last ``results.keep`` does not count, nor do exercises, comments, and what only
+    draws, prints or checks a bound.
     """
     parts, last = [], 0
     for cell in notebook.cells:

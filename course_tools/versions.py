@@ -115,10 +115,9 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
     if not answers:
         raise notebooks.LectureError(f"Lecture {lecture} has no cell with the tag `solution`.")
     imported = f"from course_utils.exercises.lecture_{lecture} import {', '.join(sorted(set(checks)))}"
-    heading, beginning = f"# Solutions · {lecture} · {title}", copy.deepcopy(code[:2])  # set-up and imports
+    heading, first = f"# Solutions · {lecture} · {title}", code[:2]  # set-up and imports
+    beginning = [new_code_cell(cell.source, metadata=cell.metadata) for cell in first]
     made = new_notebook(cells=[new_markdown_cell(heading), *beginning, new_code_cell(imported), *answers])
     for number, cell in enumerate(made.cells):
         cell.id = f"{lecture}-{number}"  # the same file, byte for byte, each time
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
     return notebooks.normalise(made)
