@@ -74,6 +74,7 @@ def put_picture(picture: ipw.Image, figure: Figure | None) -> None:
     """Replace a picture as a whole, or hide it. A widget's picture has no alt text (a tooltip breaks ipywidgets' view of it):
     what it shows must stand beside it in words."""
     picture.value = plotting.png(figure) if figure else b""
+    picture.width = str(plotting.shown_size(picture.value)["width"]) if figure else ""
     picture.layout.display = "block" if figure else "none"
 
 

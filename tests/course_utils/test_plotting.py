@@ -227,11 +227,10 @@ def test_show_sends_a_png_with_its_alternative(monkeypatch):
     assert plotting.show(figure, alt="Two bars: 87 ham\n   and 13 spam messages.") is None
     (data, options), *more = sent
     assert not more
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert options == {
-        "metadata": {"image/png": {"alt": "Two bars: 87 ham and 13 spam messages."}},
-        "raw": True,
-    }
+    picture = base64.b64decode(data["image/png"])
+    assert picture.startswith(b"\x89PNG")
+    said = {"alt": "Two bars: 87 ham and 13 spam messages."} | plotting.shown_size(picture)
+    assert options == {"metadata": {"image/png": said}, "raw": True}
     assert "text/plain" in data
 
 
@@ -265,6 +264,13 @@ def test_the_same_data_give_the_same_bytes():
     assert plotting.png(plotting.confusion([[8, 1], [2, 9]])) == plotting.png(
         plotting.confusion([[8, 1], [2, 9]])
     )
+
+
+def test_a_picture_has_twice_the_pixels_that_it_is_shown_with():
+    figure = plotting.confusion([[8, 1], [2, 9]])
+    size = plotting.shown_size(plotting.png(figure))
+    inches = np.array([size["width"], size["height"]]) / figure.dpi
+    assert (inches > 0.7 * figure.get_size_inches()).all() and (inches < 1.3 * figure.get_size_inches()).all()
 
 
 def test_the_map_holds_every_lecture_once():
