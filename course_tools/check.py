@@ -94,7 +94,7 @@ def of_text(path: Path, code: Cells, text: Cells) -> Rules:
 
 
 def of_code(code: Cells) -> Rules:
-    """Run in order, without errors, warnings, traces of the machine; short, of taught libraries; alt texts."""
+    """Run in order; no errors, warnings, traces of the machine; short, of taught libraries; alt texts."""
     setup = [number for number, cell in code if cell.metadata.get("course", {}).get("role") == "setup"]
     free, seen = [number for number, cell in code if tagged(cell, "nbval-ignore-output")], set()
     yield 0, not code, "there is no code"
