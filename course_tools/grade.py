@@ -1,6 +1,6 @@
 """Feedback for a class: the check of each exercise that was handed in, each in a process of its own.
 
-It runs what students wrote. Its limits stop accidents, not attacks; a pass can be forged: see docs/teaching.md.
+It runs what students wrote. Its limits stop accidents, not attacks; a pass can be forged: docs/teaching.md.
 """
 
 import ast
