@@ -1,6 +1,4 @@
-"""What is wrong with a lecture's form, and in which cell: how it opens and ends, what it stores, imports and explains."""
-
-from __future__ import annotations
+"""What is wrong with a lecture's form, and where: opening and ending, what it stores, imports, explains."""
 
 import ast
 import re
@@ -19,20 +17,16 @@ from course_utils.exercises import SOLUTION
 Cells = list[tuple[int, NotebookNode]]
 # The cell (0: the lecture as a whole), whether a rule is broken there, and the sentence that says so.
 Rules = Iterator[tuple[int, object, str]]
-ENDING = ["Exercises", "Quiz", "Recap", "Glossary", "Further reading"]
-# What the lectures teach with; everything else belongs behind course_utils.
-TAUGHT = {
-    "IPython", "accelerate", "course_utils", "gensim", "huggingface_hub", "ipywidgets", "matplotlib", "numpy",
-    "pandas", "safetensors", "scipy", "seaborn", "sklearn", "tokenizers", "torch", "transformers",
-}  # fmt: skip
+ENDING, TAUGHT = notebooks.FORM["ending"], set(notebooks.FORM["taught"])
 # Folders of one machine, in an output.
 MACHINE_PATH = re.compile(r"(?:/(?:home|root|tmp|Users|work|opt|usr|var)/|\b[A-Z]:\\\\?)[\w.~-]")
 LINK = re.compile(r"\]\((?!https?:|mailto:|attachment:)([^)#\s]*)(#?[^)\s]*)[^)]*\)")
 PICTURE = re.compile(r"!\[([^\]]*)\]\((?![^)]*(?:badge|open-in-kaggle))")
 HEADING = re.compile(r"^(#+)\s+(.+?)\s*$", re.MULTILINE)
 HINTS = re.compile(
-    r"\n\n<details><summary>Hint 1 · a nudge</summary>\n\n(.+?)\n\n<details><summary>Hint 2 · the idea</summary>\n\n"
-    r"(.+?)\n\n\*Still stuck\? The solution is in the folded cell below the stub\.\*\n\n</details>\n</details>$",
+    r"\n\n<details><summary>Hint 1 · a nudge</summary>\n\n(.+?)"
+    r"\n\n<details><summary>Hint 2 · the idea</summary>\n\n(.+?)"
+    r"\n\n\*Still stuck\? The solution is in the folded cell below the stub\.\*\n\n</details>\n</details>$",
     re.DOTALL,
 )
 
@@ -72,7 +66,7 @@ def of_the_file(path: Path) -> Rules:
 
 
 def of_text(path: Path, code: Cells, text: Cells) -> Rules:
-    """Title, goals and time; sections 1, 2, 3 and the five at the end; links that lead somewhere, pictures in words."""
+    """Title, goals, time; sections 1, 2, 3 and five at the end; links lead somewhere, pictures have words."""
     first, whole = code[0][0] if code else 0, "\n".join(cell.source for _, cell in text)
     before = "\n".join(cell.source for number, cell in text if number < first)
     headings = [(number, *words) for number, cell in text for words in HEADING.findall(cell.source)]
@@ -100,7 +94,7 @@ def of_text(path: Path, code: Cells, text: Cells) -> Rules:
 
 
 def of_code(code: Cells) -> Rules:
-    """Executed in order, without errors, warnings or traces of the machine; short, of taught libraries; images in words."""
+    """Run in order; no errors, warnings, traces of the machine; short, of taught libraries; alt texts."""
     setup = [number for number, cell in code if cell.metadata.get("course", {}).get("role") == "setup"]
     free, seen = [number for number, cell in code if tagged(cell, "nbval-ignore-output")], set()
     yield 0, not code, "there is no code"
@@ -142,7 +136,7 @@ def of_code(code: Cells) -> Rules:
 
 
 def of_exercises(path: Path, cells: Cells, code: Cells) -> Rules:
-    """A question with its hints; then three code cells in a row: stub, folded solution, a check that has a test."""
+    """A question with hints; then three code cells: stub, folded solution, a check that has a test."""
     tests = (sync.project_root(path.parent) / "tests" / "course_utils").glob("test_exercises*.py")
     tested = set(re.findall(r"\bcheck_\w+", "".join(test.read_text(encoding="utf-8") for test in tests)))
     row = [*(cell for _, cell in code), new_code_cell(), new_code_cell()]

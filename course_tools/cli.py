@@ -204,7 +204,6 @@ def slides(
 
     decks = write_slides(names, out.resolve(), source=source, short=short)
     slide_count = sum(len(stack) for deck in decks for stack in deck.stacks)
-    _name_missing(names, source)
     _say(f"{slide_count} slides for {_count(len(decks), 'lecture')}: open {out.resolve() / 'index.html'}")
 
 
@@ -219,15 +218,7 @@ def site(
     from course_tools.site import build
 
     written = build(names, out.resolve(), solutions=not without_solutions, source=source)
-    _name_missing(names, source)
     _say(f"{_count(len(written), 'lecture')}: open {out.resolve() / 'index.html'}")
-
-
-def _name_missing(names: list[str] | None, source: Path | None) -> None:
-    from course_tools import pages
-
-    if missing := pages.missing(names, source):
-        _say(f"Not in {source}: {', '.join(missing)}")
 
 
 def _write_versions(names: list[str] | None, out: Path, kind: str) -> None:
@@ -278,7 +269,7 @@ def grade(
     out: Out = Path("build/grades"),
     seconds: Annotated[int, typer.Option(min=1, help="The longest that one exercise may take.")] = 60,
 ) -> None:
-    """Run the checks of a class's exercises, for feedback: a table and a page. It executes what students wrote!"""
+    """Check a class's exercises, for feedback: a table and a page. It executes what students wrote!"""
     from course_tools import notebooks
     from course_tools.grade import grade_all
 
@@ -393,7 +384,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file's encoding may lack ✓
             stream.reconfigure(errors="replace")
-    fix_paths()
     try:
         app()
     except (CourseError, assets.AssetError) as error:

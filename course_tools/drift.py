@@ -1,7 +1,5 @@
 """What moved since the last run of the same profile: every figure beside its old value and its bound."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Mapping

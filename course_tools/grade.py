@@ -1,14 +1,11 @@
 """Feedback for a class: the check of each exercise that was handed in, each in a process of its own.
 
-It runs what students wrote. Its limits stop accidents, not attacks, and a pass can be forged: see docs/teaching.md.
+It runs what students wrote. Its limits stop accidents, not attacks; a pass can be forged: docs/teaching.md.
 """
-
-from __future__ import annotations
 
 import ast
 import contextlib
 import ctypes
-import hashlib
 import json
 import multiprocessing
 import os
@@ -40,7 +37,7 @@ MEMORY, LARGEST_FILE = 4 * 2**30, 2**30  # bytes; the first beyond what the libr
 # Imported once: every process begins as a copy.
 LIBRARIES = ["course_tools.grade", "course_utils.features", "course_utils.training", "course_utils.widgets"]
 LIBRARIES += ["course_utils.exercises.quiz", "sklearn.metrics", "transformers"]
-# As Moodle and Canvas name what was handed in: NAME_NUMBER_assignsubmission_file_, NAME_LATE_NUMBER_NUMBER_FILE.
+# How Moodle and Canvas name it: NAME_NUMBER_assignsubmission_file_, NAME_LATE_NUMBER_NUMBER_FILE.
 UPLOADED = re.compile(r"(.+?)_(?:LATE_)?(\d{4,})_.+")
 LECTURE = re.compile(r"exercises\.lecture_(\d\d)\b|^# (\d\d) · ", re.MULTILINE)
 NEW_NAMESPACES = 0x10000000 | 0x40000000  # CLONE_NEWUSER | CLONE_NEWNET: a network in which nothing is
@@ -49,7 +46,7 @@ DEFINITIONS, IMPORTS = ast.FunctionDef | ast.ClassDef, ast.Import | ast.ImportFr
 
 @dataclass
 class Answer:
-    """What a student wrote for an exercise, and what its check says; without an exercise, why there is none."""
+    """What a student wrote for an exercise, and what its check says; or why there is no exercise."""
 
     student: str
     file: Path
@@ -95,7 +92,8 @@ def grade_all(folder: Path, out: Path, seconds: int, say: Callable[[str], None])
 def submissions(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
     """Each notebook that was handed in, or another file where there is none, and whose it is.
 
-    The name is that of the folder below ``folder``, or of the file, without what Moodle, Canvas and the lecture add.
+    The name is that of the folder below ``folder``, or of the file, without what Moodle, Canvas and the
+    lecture add.
     """
     lectures = re.compile("|".join(path.stem for path in notebooks.find()))
     handed_in: dict[tuple[str, str], list[Path]] = defaultdict(list)
@@ -121,10 +119,10 @@ def submissions(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
 def answers(student: str, path: Path, folded: bool = False) -> list[Answer]:
     """What a notebook holds for each exercise of its lecture, or why it holds nothing.
 
-    An answer's cells are those after the check or the heading before it; folded solutions count only if asked for.
+    An answer's cells are those after the check or the heading before it; folded solutions count if asked for.
     """
     try:
-        digest, cells = hashlib.sha256(path.read_bytes()).hexdigest(), notebooks.read(path).cells
+        digest, cells = notebooks.digest(path.read_bytes()), notebooks.read(path).cells
         named = LECTURE.search("\n".join(cell.source for cell in cells))
         lecture = (named[1] or named[2]) if named else ""
         if lecture not in progress.lectures_with_exercises():
@@ -211,7 +209,7 @@ def end(process: Any) -> None:
 
 
 def examine(results: Any, folder: str, answer: Answer) -> None:
-    """In a process of its own: run an answer, and send whether its check passed, a message, and whether it was offline."""
+    """In a process of its own: run an answer; send whether its check passed, a message, whether offline."""
     offline = confine(folder)
     shell = InteractiveShell.instance()
     shell.user_ns["course"] = start("ci")
@@ -228,7 +226,11 @@ def examine(results: Any, folder: str, answer: Answer) -> None:
 
 
 def confine(folder: str) -> bool:
-    """Shut this process into a folder, without a voice, much memory and the network; returns whether the last could be done."""
+    """Shut this process into a folder, without a voice, much memory and the network.
+
+    Returns:
+        whether the network could be shut off.
+    """
     os.chdir(folder)
     os.environ["IPYTHONDIR"] = folder
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,44 +1,45 @@
 """Key figures on real data that a run keeps beside the stored lectures: ``data/results/NN.json``."""
 
-from __future__ import annotations
-
 import ast
-import hashlib
 import json
 import platform
+import re
 import time
 from pathlib import Path
 
 import torch
-from IPython.core.inputtransformer2 import TransformerManager
 from joblib import cpu_count  # type: ignore[import-untyped]
 from nbformat import NotebookNode
 
 from course_tools import CourseError, notebooks
+from course_tools.check import parsed
 from course_tools.run import LectureRun
 from course_utils.session import data_folder
 
-# What a cell only shows, asks or hands out does not change a figure.
-BESIDE = {"display", "my_progress", "plotting", "print", "quiz", "widgets"}
+# What a cell only shows, asks, checks or hands out does not change a figure.
+BESIDE = re.compile(
+    r"(?:display|expect|my_progress|plotting|print|quiz|record|widgets)(?:\.|$)|check_|show|results\.keep$|$"
+)
 
 
 def recipe(notebook: NotebookNode) -> str:
     """A digest of the code that a lecture's kept figures come from, however it is laid out.
 
-    What stands after the last ``results.keep`` does not count, nor do exercises, comments, and statements that only draw,
-    print or check a bound.
+    What stands after the last ``results.keep`` does not count, nor do exercises, comments, and what only
+    draws, prints or checks a bound.
     """
     parts, last = [], 0
     for cell in notebook.cells:
         tags = {"exercise", "solution"} & set(cell.metadata.get("tags", []))
         if cell.cell_type != "code" or tags or cell.metadata.get("course", {}).get("role"):
             continue
-        for statement in ast.parse(TransformerManager().transform_cell(cell.source)).body:
+        tree = parsed(cell.source)
+        for statement in tree.body if tree else []:
             if _called(statement) == "results.keep":
                 last = len(parts)
             if not _only_shows(statement):
                 parts.append(ast.dump(statement))
-    return hashlib.sha256("\n".join(parts[: last or None]).encode()).hexdigest()
+    return notebooks.digest("\n".join(parts[: last or None]).encode())
 
 
 def _called(statement: ast.stmt) -> str:
@@ -48,20 +49,17 @@ def _called(statement: ast.stmt) -> str:
 
 
 def _only_shows(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return True  # a figure depends on what is called, not on what lies ready
-    called = _called(statement)
-    if not isinstance(statement, ast.Expr) or not called:
-        return isinstance(statement, ast.Expr)  # a name at the end of a cell
-    shows = called.split(".")[0] in BESIDE | {"expect", "record"} or called.startswith(("check_", "show"))
-    return shows or called == "results.keep"
+    if not isinstance(statement, ast.Expr):  # a figure depends on what is called, not on what lies ready
+        return isinstance(statement, ast.Import | ast.ImportFrom)
+    return bool(BESIDE.match(_called(statement)))  # no call: a name at the end of a cell
 
 
 def keep(run: LectureRun, profile: str) -> Path:
     """Write what a lecture's run kept to ``data/results``.
 
     Raises:
-        CourseError: if the lecture failed, or keeps nothing: it ran on stand-in data, or never calls ``results.keep``.
+        CourseError: if the lecture failed, or keeps nothing: it ran on stand-in data, or never calls
+            ``results.keep``.
     """
     number = run.path.stem[:2]
     if not run.outcome.passed:

@@ -1,7 +1,5 @@
 """The skeleton of a new lecture: all that the course's form asks for, with TODO where it is to be written."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -38,20 +36,16 @@ def write_lecture(name: str, title: str) -> list[Path]:
     for present in [*folder.glob(f"{number}_*.ipynb"), *targets.values()]:
         if present.exists():
             raise CourseError(f"There is a lecture {number} already ({present.name}); nothing is written.")
-    repository = sync.repository(root)
-    words = {"number": number, "title": title.strip(), "badges": sync.badges(path.name, repository)}
-    cells = []
+    words = {"number": number, "title": title.strip()}
+    notebook = new_notebook()
     for cell in re.split(r"(?m)^%% ", sync.filled("lecture.txt", **words))[1:]:
         head, _, source = cell.partition("\n")
         kind, _, metadata = head.partition(" ")
-        if kind == "setup":
-            cells.append(new_code_cell(sync.setup_source(repository), metadata=sync.SETUP_METADATA))
-        else:
-            new_cell = new_markdown_cell if kind == "markdown" else new_code_cell
-            cells.append(new_cell(source.strip("\n"), metadata=json.loads(metadata or "{}")))
-    for place, cell in enumerate(cells):
-        cell.id = f"{number}-{place}"
-    notebooks.write(notebooks.normalise(new_notebook(cells=cells)), path)
+        new_cell = new_markdown_cell if kind == "markdown" else new_code_cell
+        more = {"metadata": json.loads(metadata or "{}"), "id": f"{number}-{len(notebook.cells)}"}
+        notebook.cells.append(new_cell(source.strip("\n"), **more))
+    sync.sync_notebook(notebook, path.name, sync.repository(root))
+    notebooks.write(notebooks.normalise(notebook), path)
     for skeleton, target in targets.items():
         notebooks.write_text(sync.filled(skeleton, **words) + "\n", target)
     return [path, *targets.values()]

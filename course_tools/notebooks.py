@@ -4,8 +4,6 @@ A stored lecture holds its outputs, so it must not change when nothing changed: 
 all that differs from run to run (timings, widget ids, the kernel's patch version, what editors leave behind).
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
@@ -13,6 +11,7 @@ import os
 import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -28,14 +27,7 @@ from course_utils.session import data_folder
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_FALLBACK = "Interactive widget: run this cell to use it."
-KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE = {
-    "file_extension": ".py",
-    "mimetype": "text/x-python",
-    "name": "python",
-    "nbconvert_exporter": "python",
-    "pygments_lexer": "ipython3",
-}
+FORM = tomllib.loads(Path(__file__).with_name("form.toml").read_text(encoding="utf-8"))
 # Where this machine keeps packages is nobody's business: /home/me/site-packages/torch/nn.py is torch/nn.py.
 INSTALLED = re.compile(r"[~/\\][^\s:'\"]*[/\\](?:(?:site|dist)-packages|python3\.\d+)[/\\]")
 UNCOMPARED = "nbval-ignore-output"
@@ -147,6 +139,13 @@ def read(path: Path) -> NotebookNode:
     return notebook
 
 
+def title(notebook: NotebookNode) -> tuple[str, str]:
+    """A lecture's number and title; LectureError if it does not begin with them."""
+    if not (first := re.match(r"# (\d\d) · (.+)", notebook.cells[0].source if notebook.cells else "")):
+        raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
+    return first[1], first[2].strip()
+
+
 def to_text(notebook: NotebookNode) -> str:
     """The bytes of a notebook file, in the one layout (sorted keys, one space, a line end)."""
     return nbformat.writes(notebook, version=4, ensure_ascii=False).rstrip("\n") + "\n"
@@ -169,7 +168,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     kept = {key: notebook.metadata[key] for key in NOTEBOOK_KEYS if key in notebook.metadata}
     if colab := kept.get("colab"):
         kept["colab"] = {key: colab[key] for key in COLAB_KEYS if key in colab} | {"provenance": []}
-    notebook.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL, "language_info": LANGUAGE})
+    notebook.metadata = nbformat.from_dict(kept | FORM["metadata"])
     count = 0
     for cell in notebook.cells:
         metadata = {key: cell.metadata[key] for key in CELL_KEYS if key in cell.metadata}

@@ -1,28 +1,24 @@
 """What site and slides share: the lectures that they show, where they are written, formulas, prose, code."""
 
-from __future__ import annotations
-
 import html
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from latex2mathml.converter import convert
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
 from pygments import highlight  # type: ignore[import-untyped]
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
 
 from course_tools import notebooks
 from course_tools.notebooks import LectureError
-
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-    from course_utils.exercises.quiz import Question
+from course_utils.exercises import quiz
 
 QUIZ = re.compile(r"""(?m)^quiz\(["'](\d\d)["']\)""")
 READY = re.compile(r"(?m)^Course ready: profile (\w+)")  # what a lecture's set-up cell prints
@@ -39,23 +35,21 @@ def lectures(names: list[str] | None, source: Path | None = None) -> dict[Path, 
     """The lectures asked for, by their files: as they are stored, or as a run has left them in a folder.
 
     Args:
-        names: as for :func:`course_tools.notebooks.find`; without, what the folder lacks is left out.
+        names: as for :func:`course_tools.notebooks.find`; without, what the folder lacks is named on stderr.
         source: the folder of executed lectures, such as ``build/lectures``.
 
     Raises:
         LectureError: for names that fit none, lectures that the folder lacks, or that cannot be read.
     """
-    paths, lacking = notebooks.find(names), missing(names, source)
+    paths = notebooks.find(names)
+    lacking = [path.stem for path in paths if source and not (source / path.name).is_file()]
     if lacking and (names or len(lacking) == len(paths)):
         what = f"{source} lacks {', '.join(lacking)}" if names else f"There are no lectures in {source}"
         raise LectureError(f"{what}: `course run` puts executed lectures into build/lectures.")
+    if lacking:
+        print(f"Not in {source}: {', '.join(lacking)}", file=sys.stderr)
     there = [path for path in paths if path.stem not in lacking]
     return {path: _readable((source or path.parent) / path.name) for path in there}
-
-
-def missing(names: list[str] | None, source: Path | None) -> list[str]:
-    """Those of the lectures asked for that a folder of executed ones lacks."""
-    return [path.stem for path in notebooks.find(names) if source and not (source / path.name).is_file()]
 
 
 def _readable(file: Path) -> NotebookNode:
@@ -137,8 +131,6 @@ def formula(tex: str, *, display: bool) -> str:
     Raises:
         LectureError: if it cannot be read; a page must not show half a formula.
     """
-    from latex2mathml.converter import convert
-
     try:
         # It knows align, and not aligned, which is the same inside a formula.
         set_ = convert(tex.strip().replace("{aligned}", "{align*}"), display="block" if display else "inline")
@@ -182,17 +174,8 @@ def coloured(source: str) -> str:
     return highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n")
 
 
-def title(notebook: NotebookNode) -> tuple[str, str]:
-    """A lecture's number and title; LectureError if it does not begin with them."""
-    if not (first := re.match(r"# (\d\d) · (.+)", notebook.cells[0].source if notebook.cells else "")):
-        raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
-    return first[1], first[2].strip()
-
-
-def questions(source: str) -> list[Question]:
+def questions(source: str) -> list[quiz.Question]:
     """The quiz that a code cell asks, empty if none; LectureError if the lecture has no quiz."""
-    from course_utils.exercises import quiz
-
     try:
         return [question for asked in QUIZ.findall(source) for question in quiz.questions(asked)]
     except ValueError as error:

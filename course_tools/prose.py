@@ -1,7 +1,5 @@
 """What a slide shows of a lecture's prose and code: first sentences, bold terms, boxes, lines that matter."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The report of a run: one page that opens without a network, in light and dark."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

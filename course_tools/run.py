@@ -1,7 +1,5 @@
 """Run lectures, each in a fresh kernel: what happened, how long it took, how much memory it needed."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import functools
@@ -21,10 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ipykernel.kernelspec
 import psutil
 import zmq
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -57,15 +54,6 @@ class Outcome:
     def passed(self) -> bool:
         """Whether every cell ran as it should."""
         return self.status == "passed"
-
-
-class ThisPython(KernelSpecManager):
-    """Kernel ``python3`` is the Python that runs us, whatever other environments have registered so."""
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """The interpreter's own ipykernel."""
-        own = ipykernel.kernelspec
-        return KernelSpec(resource_dir=own.RESOURCES, **own.get_kernel_dict())
 
 
 def kernel_environment(profile: str, lecture: str, threads: int, **more: str) -> dict[str, str]:
@@ -153,7 +141,9 @@ class LectureRun:
             return outcome
         for cell in self.code_cells:
             cell.outputs, cell.execution_count = [], None
-        manager = self.manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
+        # Kernel python3 is the Python that runs us, whatever other environments have registered so.
+        this_python = KernelSpecManager(kernel_dirs=[])
+        manager = self.manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=this_python)
         manager.context.setsockopt(zmq.RCVHWM, 0)  # a chatty cell must not lose messages
 
         def cell_done(**_: Any) -> None:

@@ -4,11 +4,8 @@ Sphinx does the work (myst-nb reads notebooks, sphinx-book-theme sets the pages,
 preparation before it, what it calls while it works (:func:`setup`), and the inspection behind it.
 """
 
-from __future__ import annotations
-
 import binascii
 import functools
-import hashlib
 import html
 import io
 import json
@@ -95,7 +92,7 @@ def _write_sources(lectures: dict[Path, NotebookNode], source: Path, solutions: 
         with notebooks.named(path):
             notebook = notebook if solutions else versions.without_solutions(notebook)
             rows[path.stem] = row(notebook, path.name, told)
-            about[path.stem] = ["Lecture " + ": ".join(pages.title(notebook)), pages.origin(notebook)]
+            about[path.stem] = ["Lecture " + ": ".join(notebooks.title(notebook)), pages.origin(notebook)]
             prepare(notebook, _follower(path, {path.name for path in lectures}, source), pictures)
             for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
                 shown = output.get("data", {}).get("text/html", "")
@@ -118,7 +115,7 @@ def _origins(about: dict[str, list[str]]) -> str:
 
 def row(notebook: NotebookNode, file: str, readme: str) -> list[str]:
     """A lecture in the table of the index: number, title, question (of the README), minutes, where to run."""
-    number, title = pages.title(notebook)
+    number, title = notebooks.title(notebook)
     name, _, question = title.partition(": ")
     first = notebook.cells[0].source
     told = re.search(rf"(?m)^\|[^|]*\|[^|]*\(notebooks/{re.escape(file)}\) *\| *(.*?) *\|", readme)
@@ -166,7 +163,7 @@ def prepare(notebook: NotebookNode, follow: Callable[[str], str], pictures: Path
 def _picture(output: NotebookNode, kind: str, folder: Path) -> str:
     """Write a figure to a file; the tag that shows it, with its words, and as large as the lecture says."""
     data, said = binascii.a2b_base64(output.data[kind]), output.metadata.get(kind, {})
-    name = f"{hashlib.sha256(data).hexdigest()[:16]}.{kind.partition('/')[2]}"
+    name = f"{notebooks.digest(data)[:16]}.{kind.partition('/')[2]}"
     (folder / name).write_bytes(data)
     said = {"src": f"_images/{name}", **{key: said[key] for key in ("alt", "width", "height") if key in said}}
     return "<img " + " ".join(f'{key}="{html.escape(str(value))}"' for key, value in said.items()) + ">"
@@ -228,7 +225,7 @@ def _follower(path: Path, chosen: set[str], source: Path) -> Callable[[str], str
         if not file.exists():
             return target  # Sphinx says where it stands
         if file.suffix.lower() in (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"):
-            name = f"{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}{file.suffix}"
+            name = f"{notebooks.digest(file.read_bytes())[:16]}{file.suffix}"
             shutil.copy(file, source / name)
             return name
         root = sync.project_root(path.parent)

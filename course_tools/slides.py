@@ -6,8 +6,6 @@ notebook (set-up, imports, checks, hints, solutions) is left out. A slide type t
 What stands together follows from what it is; the script in slides.html makes letters as large as fits.
 """
 
-from __future__ import annotations
-
 import html
 import re
 import shutil
@@ -51,7 +49,7 @@ class Deck:
     """The slides of a lecture: stacks side by side, in each a slide and those below it, each of blocks."""
 
     def __init__(self, notebook: NotebookNode, *, short: bool = False) -> None:
-        (self.number, self.title), self.origin = pages.title(notebook), pages.origin(notebook)
+        (self.number, self.title), self.origin = notebooks.title(notebook), pages.origin(notebook)
         self.stacks: list[list[list[Block]]] = []
         self.full = False  # a cell has been shown: only a remark on it may still join the slide
         self.has_figure = self.uncovering = False
@@ -214,7 +212,8 @@ def write_slides(
     """
     decks = {}
     with pages.replacing(out) as made:
-        notebooks.refuse_foreign(out, "[0-9]*.html", "index.html", "reveal")
+        if out.exists():
+            notebooks.refuse_foreign(out, "[0-9]*.html", "index.html", "reveal")
         (made / "reveal").mkdir()
         for file in (*(REVEAL / name for name in FILES), HERE / "slides.css", HERE / "favicon.svg"):
             shutil.copy(file, made / "reveal")

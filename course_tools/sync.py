@@ -1,11 +1,10 @@
 """What stands in several lectures but is written once: sources, the set-up cell, the course's address."""
 
-from __future__ import annotations
-
-import importlib
 import inspect
+import pkgutil
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
@@ -13,7 +12,6 @@ from nbformat import NotebookNode
 
 from course_tools import notebooks
 
-SETUP_METADATA = {"cellView": "form", "course": {"role": "setup"}, "jupyter": {"source_hidden": True}}
 BADGE_LINE = re.compile(
     r"\[!\[[^\]]*\]\([^)]*colab-badge[^)]*\)\]\([^)]*\)(?: \[!\[Open in[^\]]*\]\([^)]*\)\]\([^)]*\))*"
 )
@@ -24,16 +22,6 @@ def repository(root: Path) -> str:
     """OWNER/NAME of the course, from the one place that has it: ``project.urls`` in pyproject.toml."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return "/".join(project["urls"]["Repository"].rstrip("/").removesuffix(".git").split("/")[-2:])
-
-
-def badges(name: str, repo: str) -> str:
-    """The badges that open a lecture (by file name) on Colab, Kaggle and Binder, on one line."""
-    return filled("badges.txt", name=name, repo=repo)
-
-
-def setup_source(repo: str) -> str:
-    """The set-up cell, the same in every lecture."""
-    return filled("setup_cell.txt", address=f"https://github.com/{repo}")
 
 
 def filled(skeleton: str, **words: str) -> str:
@@ -50,12 +38,8 @@ def source_of(names: str | list[str]) -> str:
     """
     texts = []
     for name in [names] if isinstance(names, str) else names:
-        module, _, path = name.partition(":")
         try:
-            named: object = importlib.import_module(module)
-            for part in path.split("."):
-                named = getattr(named, part)
-            texts.append(inspect.getsource(named).rstrip("\n"))  # type: ignore[arg-type]
+            texts.append(inspect.getsource(pkgutil.resolve_name(name)).rstrip("\n"))
         except (ImportError, AttributeError, TypeError, OSError, ValueError) as error:
             raise notebooks.LectureError(f"A synced cell's {name!r} has no source: {error}") from error
     return "\n\n\n".join(texts)
@@ -63,6 +47,7 @@ def source_of(names: str | list[str]) -> str:
 
 def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
     """Bring a lecture's synced parts up to date, in place; return what had drifted, a line each."""
+    line, setup = filled("badges.txt", name=name, repo=repo), filled("setup_cell.txt", repo=repo)
     drifted = []
     for number, cell in enumerate(notebook.cells, start=1):
         course = cell.metadata.get("course", {})
@@ -72,14 +57,13 @@ def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
                 drifted.append(f"{name}, cell {number}: is not the source of {course['source']}")
                 cell.source = fresh
         elif course.get("role") == "setup":
-            metadata = {**cell.metadata, **SETUP_METADATA}
-            if cell.source != setup_source(repo) or cell.metadata != metadata:
+            metadata = cell.metadata | notebooks.FORM["setup_cell"]
+            if cell.source != setup or cell.metadata != metadata:
                 drifted.append(f"{name}, cell {number}: is not the course's set-up cell")
-                cell.source = setup_source(repo)
-                cell.metadata.update(SETUP_METADATA)
+                cell.source = setup
+                cell.metadata.update(metadata)
     first = notebook.cells[0] if notebook.cells else None
     if first is not None and first.cell_type == "markdown":
-        line = badges(name, repo)
         fresh, count = BADGE_LINE.subn(lambda match: line, first.source, count=1)
         if not count:
             title, _, rest = first.source.partition("\n")
@@ -105,7 +89,7 @@ def sync_all(*, check: bool = False) -> list[str]:
 
 
 def fix_tag(new: str) -> list[Path]:
-    """Let set-up cells install, and badges open, another tag or branch of the course; return the files that changed.
+    """Let set-up cells install, and badges open, another tag or branch; return the files that changed.
 
     Raises:
         LectureError: if ``new`` cannot be the name of one.
@@ -113,14 +97,9 @@ def fix_tag(new: str) -> list[Path]:
     if not re.fullmatch(r"[\w.-]+", new):
         raise notebooks.LectureError(f"{new!r} is no name for a tag: take letters, digits, dots and hyphens.")
     place = re.compile(r"(/archive/|/blob/|\$repo/)[\w.-]+(?=\.zip|/notebooks|\?labpath)")
-    skeleton, changed = Path(__file__).with_name("skeleton"), []
-    for path in (skeleton / "setup_cell.txt", skeleton / "badges.txt", skeleton.parents[1] / "README.md"):
-        before = path.read_text(encoding="utf-8")
-        after = place.sub(rf"\g<1>{new}", before)
-        if after != before:
-            notebooks.write_text(after, path)
-            changed.append(path)
-    return changed
+    skeleton = Path(__file__).with_name("skeleton")
+    paths = skeleton / "setup_cell.txt", skeleton / "badges.txt", skeleton.parents[1] / "README.md"
+    return _put_behind(place, new, paths)
 
 
 def project_root(folder: Path) -> Path:
@@ -145,10 +124,16 @@ def move_repository(new: str) -> list[Path]:
         raise notebooks.LectureError(f"{new!r} is not of the form OWNER/NAME.")
     root = project_root(notebooks.notebooks_folder())
     address = re.compile(rf"({HOSTS}){re.escape(repository(root))}(?![\w-])")
+    documents = [*root.glob("*.md"), *root.glob("docs/**/*.md")]
+    return _put_behind(address, new, [root / "pyproject.toml", *documents, *notebooks.find()])
+
+
+def _put_behind(place: re.Pattern[str], new: str, paths: Iterable[Path]) -> list[Path]:
+    """Write something in the place of what follows a pattern's group, in files; return those that changed."""
     changed = []
-    for path in [root / "pyproject.toml", *root.glob("*.md"), *root.glob("docs/**/*.md"), *notebooks.find()]:
+    for path in paths:
         before = path.read_text(encoding="utf-8")
-        after = address.sub(rf"\g<1>{new}", before)
+        after = place.sub(rf"\g<1>{new}", before)
         if after != before:
             notebooks.write_text(after, path)
             changed.append(path)

@@ -1,11 +1,8 @@
 """Versions of a lecture for the classroom: without solutions and outputs, and the solutions by themselves."""
 
-from __future__ import annotations
-
 import copy
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,7 +11,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course_tools import notebooks, sync
 
-FOLDED = tomllib.loads(Path(__file__).with_name("folded.toml").read_text(encoding="utf-8"))
 ANSWERS = re.compile(r"\n*<details><summary>Answers</summary>\n*(.*?)\n*</details>", re.DOTALL)
 BADGES = re.compile(rf"{sync.BADGE_LINE.pattern}\n*")
 HINTS = re.compile(r"\n*<details><summary>Hint 1.*?</details>\n</details>", re.DOTALL)
@@ -60,7 +56,7 @@ def tagged(cell: NotebookNode, tag: str) -> bool:
 
 def without_folds(text: str) -> str:
     """What a lecture says where it has no folded solutions."""
-    for told, left in FOLDED.items():
+    for told, left in notebooks.FORM["folded"].items():
         text = text.replace(told, left)
     return text
 
@@ -97,11 +93,7 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
         LectureError: if the lecture has no number, no solution, or one without a question before it and
             a check after it.
     """
-    cells = notebook.cells
-    heading = re.match(r"# (\d\d) · .+", cells[0].source if cells else "")
-    if not heading:
-        raise notebooks.LectureError("It does not begin with its number and its title, `# 08 · BERT ...`.")
-    title, lecture = heading[0].removeprefix("# "), heading[1]
+    cells, (lecture, title) = notebook.cells, notebooks.title(notebook)
     code = [cell for cell in cells if cell.cell_type == "code"]
     answers, checks = [], []
     for place, cell in enumerate(cells):
@@ -123,10 +115,9 @@ def solutions(notebook: NotebookNode) -> NotebookNode:
     if not answers:
         raise notebooks.LectureError(f"Lecture {lecture} has no cell with the tag `solution`.")
     imported = f"from course_utils.exercises.lecture_{lecture} import {', '.join(sorted(set(checks)))}"
-    beginning = [new_markdown_cell(f"# Solutions · {title}"), *copy.deepcopy(code[:2])]  # set-up and imports
-    made = new_notebook(cells=[*beginning, new_code_cell(imported), *answers])
+    heading, first = f"# Solutions · {lecture} · {title}", code[:2]  # set-up and imports
+    beginning = [new_code_cell(cell.source, metadata=cell.metadata) for cell in first]
+    made = new_notebook(cells=[new_markdown_cell(heading), *beginning, new_code_cell(imported), *answers])
     for number, cell in enumerate(made.cells):
         cell.id = f"{lecture}-{number}"  # the same file, byte for byte, each time
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
     return notebooks.normalise(made)

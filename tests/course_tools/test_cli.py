@@ -515,7 +515,7 @@ def test_a_terms_tag_is_what_set_up_cells_install_and_badges_open(course, monkey
 
 
 def test_the_set_up_cell_installs_nothing_that_colab_has():
-    source = sync.setup_source("owner/name")
+    source = sync.filled("setup_cell.txt", repo="owner/name")
     assert source.startswith('# @title Set-up: run this cell first { display-mode: "form" }\n')
     assert "--no-deps" in source
     assert source.endswith("from course_utils import start\n\ncourse = start()")
@@ -545,7 +545,7 @@ def test_the_set_up_cell_installs_only_where_the_course_is_missing_on_a_host(mon
     if host == "kaggle":
         monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if there else None)
-    source = sync.setup_source("owner/name").partition("from course_utils import start")[0]
+    source = sync.filled("setup_cell.txt", repo="owner/name").partition("from course_utils import start")[0]
     exec(TransformerManager().transform_cell(source), {"get_ipython": lambda: shell})
     installs = host != "laptop" and not there
     assert [magic for magic, _ in asked] == ["pip"] * installs

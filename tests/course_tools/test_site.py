@@ -393,7 +393,9 @@ def test_executed_lectures_are_shown_and_those_that_lack_are_named(root, built, 
     arguments = ["site", "--from", str(tmp_path / "ran"), "--out", str(tmp_path / "site")]
     said = CliRunner().invoke(cli.app, arguments)
     assert said.exit_code == 0, said.exception
-    assert said.output.startswith(f"Not in {tmp_path / 'ran'}: 01_other\n1 lecture: open")
+    assert said.stderr == f"Not in {tmp_path / 'ran'}: 01_other\n" and said.stdout.startswith(
+        "1 lecture: open"
+    )
     page = Page(tmp_path / "site" / "00_made_up.html")
     assert (
         "Figures from profile gpu (real data" in page.text

@@ -24,12 +24,12 @@ def picture(alt=ALT):
 
 def lecture():
     """The smallest lecture that has everything."""
-    opening = "# Title\n\n" + sync.badges("01_small.ipynb", REPOSITORY)
+    opening = "# Title\n\n" + sync.filled("badges.txt", name="01_small.ipynb", repo=REPOSITORY)
     opening += "\n\n**What you will be able to do**: much. It takes about 20 minutes."
     ending = "".join(f"## {name}\n\n" for name in ("Quiz", "Recap", "Glossary", "Further reading"))
     cells = [
         new_markdown_cell(opening),
-        code(sync.setup_source(REPOSITORY), **sync.SETUP_METADATA),
+        code(sync.filled("setup_cell.txt", repo=REPOSITORY), **notebooks.FORM["setup_cell"]),
         code("import torch\nprint(1)", new_output("stream", name="stdout", text="1\n")),
         code(
             sync.source_of("course_utils.expectations:record"),
