@@ -102,22 +102,28 @@ def window_picture(words: Sequence[str], centres: Sequence[int], reach: int) -> 
 
 
 def ulmfit_diagram() -> Figure:
-    """ULMFiT's three stages as stacks of boxes; what is green is new and begins with random numbers."""
+    """ULMFiT's three stages as stacks of boxes; what is green is new and begins with random numbers.
+
+    A quarter of stage 1's word vectors, and so of the softmax, which shares their table, is not: 50 of a word's 200 numbers
+    began from GloVe (``data/checkpoints/README.md``).
+    """
     figure, ax = _sheet(9, 3.8)
     stages = {
-        "Stage 1: learn English": ("guess the next word", "general text,\nno labels"),
-        "Stage 2: learn the dialect": ("guess the next word", "messages,\nno labels"),
-        "Stage 3: learn the trade": ("spam or ham?", "100 messages\nwith labels"),
+        "Stage 1: learn English": ("softmax:\nthe next word?", "general text,\nno labels"),
+        "Stage 2: learn the dialect": ("softmax:\nthe next word?", "messages,\nno labels"),
+        "Stage 3: learn the trade": ("head:\nspam or ham?", "100 messages\nwith labels"),
     }
-    for i, (name, (task, text)) in enumerate(stages.items()):
-        left, top = 0.1 + 3.15 * i, f"{'head' if i == 2 else 'softmax'}: {task}"
+    for i, (name, (top, text)) in enumerate(stages.items()):
+        left = 0.1 + 3.15 * i
         ax.text(left, 3.55, name, weight="bold", size=10.5)
         for j, label in enumerate([text, "word vectors", "LSTM layer 1", "LSTM layer 2", top]):
             new = j and (i == 0 or (i == 2 and j == 4))
-            face = NEW["face"] if new else "#F2F2F2" if j else "white"
+            face = NEW["face"] if new else PALE if j else "white"
             _box(ax, left, 0.05 + 0.69 * j, 2.4, 0.53, label, face)
-            if i and j in (1, 2, 3):
+            if i and j and not new:
                 _arrow(ax, (left - 0.72, 0.31 + 0.69 * j), (left - 0.03, 0.31 + 0.69 * j))
+    for j in (1, 4):
+        _box(ax, 0.1, 0.05 + 0.69 * j, 2.4 * 50 / 200, 0.53, "GloVe", PALE, size=8)
     return finish(figure, "Only the green parts begin with random numbers; all else is handed on")
 
 

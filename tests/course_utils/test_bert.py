@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_tools import notebooks
 from course_utils.models import bert
 from course_utils.models.bert import (
     CLS,
@@ -309,6 +310,28 @@ def test_cores_share_a_batch_and_learn_what_one_would(cores, threads, monkeypatc
     assert torch.get_num_threads() == cores
     for a, b in zip(alone.parameters(), shared.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_the_loop_that_lecture_08_shows_takes_the_steps_of_pretrain(dropout, threads):
+    """Without cores to share a batch the two are one: losses and weights are equal to the last bit."""
+    (source,) = [
+        cell.source
+        for cell in notebooks.read(notebooks.find(["08"])[0]).cells
+        if cell.source.startswith("def pretrain(")
+    ]
+    shown = dict(vars(pretraining))
+    exec(source, shown)
+    threads(1)
+    runs = []
+    for loop in (shown["pretrain"], pretrain):
+        torch.manual_seed(0)
+        model = BertForPreTraining(WORDS, units=16, layers=2, heads=2, positions=32, dropout=dropout)
+        losses = loop(model, pair_batches([text()], (16,), 256), 12, rate=2e-3, seed=3)
+        runs.append((losses, model))
+    (losses, one), (wanted, other) = runs
+    assert shown["pretrain"] is not pretrain and np.array_equal(losses, wanted)
+    assert not one.training and all(map(torch.equal, one.parameters(), other.parameters()))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])

@@ -479,23 +479,28 @@ def test_a_window_marks_the_centre_and_reach_words_on_each_side():
 GREEN = "#bfe6d8"
 
 
-def test_ulmfit_begins_with_random_numbers_in_stage_1_and_at_the_head_of_stage_3():
+def test_ulmfit_begins_with_random_numbers_in_stage_1_but_for_glove_and_at_the_head_of_stage_3():
     figure = plotting.ulmfit_diagram()
-    stages = [sorted(boxes(figure)[5 * i : 5 * i + 5], key=lambda box: box.y) for i in range(3)]
+    drawn = boxes(figure)
+    stages = [sorted(drawn[5 * i : 5 * i + 5], key=lambda box: box.y) for i in range(3)]
     for stage in stages:
         assert [box.text for box in stage[1:4]] == ["word vectors", "LSTM layer 1", "LSTM layer 2"]
     assert [[box.face == GREEN for box in stage] for stage in stages] == [
         [False, True, True, True, True], [False] * 5, [False, False, False, False, True]
     ]  # fmt: skip
     assert [stage[4].text for stage in stages] == [
-        "softmax: guess the next word", "softmax: guess the next word", "head: spam or ham?"
+        "softmax:\nthe next word?", "softmax:\nthe next word?", "head:\nspam or ham?"
     ]  # fmt: skip
     assert stages[0][0].x < stages[1][0].x < stages[2][0].x
-    assert len(arrows(figure)) == 6 and all(start[0] < end[0] for start, end, _ in arrows(figure))
-    heights = {round(box.y, 2) for box in stages[1][1:4]}
-    assert {round(end[1], 2) for _, end, _ in arrows(figure)} <= {
-        h + d for h in heights for d in (0, 0.01, -0.01)
-    } | heights
+    # 50 of a word's 200 numbers came from GloVe; word vectors and softmax are one table.
+    table = [stages[0][1], stages[0][4]]
+    for glove, whole in zip(drawn[15:], table, strict=True):
+        assert glove.text == "GloVe" and glove.face != GREEN and glove.y == whole.y
+        assert np.isclose(glove.w / whole.w, 50 / 200)
+    assert all(start[0] < end[0] for start, end, _ in arrows(figure))
+    # The softmax goes on into stage 2 as well, and ends there.
+    reached = [sum(np.isclose(end[1], box.y, atol=0.02) for _, end, _ in arrows(figure)) for box in stages[0]]
+    assert reached == [0, 2, 2, 2, 1]
 
 
 @pytest.mark.parametrize("layers", [6, 12])
