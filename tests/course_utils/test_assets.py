@@ -694,7 +694,9 @@ def test_what_was_damaged_says_what_mends_it_there(tmp_path, monkeypatch):
 
 def git(*arguments, cwd):
     command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments]
-    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+    return subprocess.run(
+        command, cwd=cwd, check=True, capture_output=True, text=True, timeout=PATIENCE
+    ).stdout
 
 
 @pytest.fixture(scope="module")
