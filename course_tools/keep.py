@@ -38,6 +38,12 @@ def recipe(notebook: NotebookNode) -> str:
             if _called(statement) == "results.keep":
                 last = len(parts)
             if not _only_shows(statement):
+                for node in ast.walk(statement):
+                    if (
+                        isinstance(node, ast.FunctionDef | ast.ClassDef)
+                        and ast.get_docstring(node) is not None
+                    ):
+                        node.body = node.body[1:]
                 parts.append(ast.dump(statement))
     return notebooks.digest("\n".join(parts[: last or None]).encode())
 
