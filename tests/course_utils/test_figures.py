@@ -253,6 +253,22 @@ def test_beside_a_stand_in_stands_what_was_kept_on_real_data_and_decides_the_ord
     assert len(alone.axes) == 1 and list(rows(alone.axes[0])) == ["frozen", "words"]
 
 
+def test_the_spread_of_a_line_stands_at_its_points_and_names_stay_apart():
+    frame = pd.DataFrame({"one": [0.5, 0.8], "two": [0.52, 0.79]}, index=[25, 50])
+    spread = {"one": {25: (0.0, 1.0), 50: (0.7, 0.9)}, "two": {25: (0.1, 0.9)}}
+    figure = plotting.lines(frame, "Title", "x", "y", xscale="log", spread=spread)
+    (ax,) = figure.axes
+    drawn = [bar.get_segments()[0].tolist() for bar in ax.collections]
+    assert [(round(x), low, high) for (x, low), (_, high) in drawn] == [
+        (24, 0, 1),
+        (48, 0.7, 0.9),
+        (25, 0.1, 0.9),
+    ]
+    figure.draw_without_rendering()
+    high, low = (text.get_window_extent() for text in ax.texts)
+    assert high.y0 >= low.y1 - 1, "the names stand one below the other"
+
+
 def test_lines_are_the_columns_each_named_at_its_end():
     frame = pd.DataFrame({"one": [3.0, 2.0, 1.0], "two": [1.0, 4.0, np.nan]}, index=[10, 100, 1000])
     figure = plotting.lines(frame, "Two lines", "words", "loss", xscale="log", yscale="log")
