@@ -21,8 +21,8 @@ from sklearn.feature_selection import VarianceThreshold
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from spam_recipes import Vectors, characters, words
-from standin_realism import telling_apart
+from spam_recipes import Vectors
+from standin_realism import characters, telling_apart, words
 
 from course_utils.datasets import load_reviews
 from course_utils.features import load_encoder

@@ -20,9 +20,25 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
-from spam_recipes import Vectors, characters, improved_head, load, verdict_scores, words
+from spam_recipes import Vectors, improved_head, load, verdict_scores
 
 from course_utils.features import load_encoder
+
+
+def words() -> Pipeline:
+    """Words and pairs of words by TF-IDF, under a logistic regression."""
+    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), regression())
+
+
+def characters() -> Pipeline:
+    """The same on all runs of two to five characters inside words."""
+    return make_pipeline(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True), regression()
+    )
+
+
+def regression() -> LogisticRegression:
+    return LogisticRegression(C=30, class_weight="balanced", max_iter=1000)
 
 
 def transfer(standin: pd.DataFrame, real: pd.DataFrame, vectors: Vectors) -> dict[str, dict[str, float]]:
