@@ -78,10 +78,11 @@ def lines(
     frame: pd.DataFrame, title: str, xlabel: str, ylabel: str, *,
     xscale: str = "linear", yscale: str = "linear", real: bool = True,
     spread: Mapping[str, Mapping[float, tuple[float, float]]] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:  # fmt: skip
     """One line for every column over the frame's index, each named at its end.
 
-    ``spread`` has, by column and place, the two ends of an interval, drawn as a bar; those of a place stand side by side.
+    ``limits`` are the ends of the vertical axis, by default what fits. ``spread`` has, by column and place, the two ends of an interval, drawn as a bar; those of a place stand side by side.
     """
     figure, ax = canvas(7.5, 4)
     ends = []
@@ -94,6 +95,7 @@ def lines(
         ax.plot(values.index, values, color=colour, marker=points, markersize=5, label=plain(name))
         ends.append((values.index[-1], values.iloc[-1], plain(name), colour))
     ax.set(xlabel=plain(xlabel), ylabel=plain(ylabel), xscale=xscale, yscale=yscale)
+    ax.set_ylim(limits)
     if xscale == "log" and len(frame) <= 10:  # a few powers are read more easily by themselves
         ax.set_xticks(frame.index, [f"{x:g}" for x in frame.index])
         ax.minorticks_off()

@@ -259,6 +259,7 @@ def test_the_spread_of_a_line_stands_at_its_points_and_names_stay_apart():
     figure = plotting.lines(frame, "Title", "x", "y", xscale="log", spread=spread)
     (ax,) = figure.axes
     drawn = [bar.get_segments()[0].tolist() for bar in ax.collections]
+    assert plotting.lines(frame, "Title", "x", "y", limits=(0, 2)).axes[0].get_ylim() == (0, 2)
     assert [(round(x), low, high) for (x, low), (_, high) in drawn] == [
         (24, 0, 1),
         (48, 0.7, 0.9),
