@@ -77,15 +77,21 @@ MUTATIONS = {
     ),
     "an interval on the wrong axis": (
         "plotting/charts.py",
-        'ax.plot([row["low"], row["high"]], [i, i]',
-        'ax.plot([i, i], [row["low"], row["high"]]',
+        'ax.plot([row["low"], row["high"]], [place, place]',
+        'ax.plot([place, place], [row["low"], row["high"]]',
         "test_figures.py::test_intervals_lie_along_the_scores_with_the_dot_at_the_mean",
     ),
     "the dot at the low end of its interval": (
         "plotting/charts.py",
-        'ax.plot(row["mean"], i, marker',
-        'ax.plot(row["low"], i, marker',
+        'ax.plot(row["mean"], place, marker',
+        'ax.plot(row["low"], place, marker',
         "test_figures.py::test_intervals_lie_along_the_scores_with_the_dot_at_the_mean",
+    ),
+    "the stand-in decides the order": (
+        "plotting/charts.py",
+        "list(panels.values())[-1].sort_values",
+        "list(panels.values())[0].sort_values",
+        "test_figures.py::test_beside_a_stand_in_stands_what_was_kept_on_real_data_and_decides_the_order",
     ),
     "bars in another order than their names": (
         "plotting/charts.py",
