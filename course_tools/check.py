@@ -123,7 +123,10 @@ def of_code(code: Cells) -> Rules:
         yield number, raises and not errors, "is tagged raises-exception, and stores no error"
         yield number, "stderr" in [output.get("name") for output in outputs], "stores output on stderr"
         yield number, paths, f"shows a path of this machine, {', '.join(paths)}..."
-        yield number, length > 30 and not cell.metadata.get("course"), f"{length} lines, more than 30"
+        ours = {"role", "source"} & cell.metadata.get(
+            "course", {}
+        ).keys()  # shown whole, whatever their length
+        yield number, length > 30 and not ours, f"{length} lines, more than 30"
         yield number, off, "switches nbval off; only the tag nbval-ignore-output may"
         yield number, not tree and not raises, "is not Python"
         yield number, foreign, f"imports {', '.join(foreign)}, which the course does not teach"

@@ -24,6 +24,7 @@ from course_utils.session import cache_folder, data_folder, named_path
 from course_utils.text import spans
 
 FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
+_offered: dict[tuple[str, str], dict[str, list[float]]] = {}  # by this kernel, by lecture and name
 _unwritten: dict[Path, list[dict[str, Any]]] = {}  # what this kernel could not write, by file
 
 
@@ -69,9 +70,6 @@ def keep(lecture: str, name: str, scores: Mapping[str, Sequence[float]], *, real
     if real:
         _offered[lecture, name] = {method: [float(score) for score in row] for method, row in scores.items()}
         record(name, None, kept=_offered[lecture, name])
-
-
-_offered: dict[tuple[str, str], dict[str, list[float]]] = {}
 
 
 def kept(lecture: str, name: str) -> pd.DataFrame:

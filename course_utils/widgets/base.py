@@ -73,8 +73,7 @@ def at_rest(redraw: Callable[[Any], None]) -> Callable[[Any], None]:
 def put_picture(picture: ipw.Image, figure: Figure | None) -> None:
     """Replace a picture as a whole, or hide it. A widget's picture has no alt text (a tooltip breaks ipywidgets' view of it):
     what it shows must stand beside it in words."""
-    picture.value = plotting.png(figure) if figure else b""
-    picture.width = str(plotting.shown_size(picture.value)["width"]) if figure else ""
+    picture.value = plotting.png(figure, sharpness=1) if figure else b""
     picture.layout.display = "block" if figure else "none"
 
 

@@ -41,7 +41,11 @@ def opened(browser, folder):
             "request",
             lambda request: request.url.startswith(("file:", "data:")) or complaints.append(request.url),
         )
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        # Aborted: the browser still wanted a page's icon when it was sent to the next page.
+        page.on(
+            "requestfailed",
+            lambda r: complaints.append(f"{r.failure}: {r.url}") if r.failure != "net::ERR_ABORTED" else None,
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

@@ -69,7 +69,11 @@ def page(browser):
     context.on(
         "request", lambda r: troubles.append(r.url) if not r.url.startswith(("file:", "data:")) else None
     )
-    context.on("requestfailed", lambda request: troubles.append(f"failed: {request.url[:200]}"))
+    # Aborted: the browser still wanted a page's icon when it was sent to the next page.
+    context.on(
+        "requestfailed",
+        lambda r: troubles.append(f"{r.failure}: {r.url[:200]}") if r.failure != "net::ERR_ABORTED" else None,
+    )
     context.on(
         "console",
         lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None,

@@ -1,14 +1,17 @@
 """The widgets, driven without a browser: what a user does, and what he reads then."""
 
 import asyncio
+import io
 import re
 
 import ipywidgets as ipw
 import numpy as np
 import pytest
+from PIL import Image
 
 from course_utils import plotting, widgets
 from course_utils.text import WordVectors
+from course_utils.widgets import base
 
 LABELS = [0, 0, 0, 1, 1]
 SCORES = [0.1, 0.3, 0.6, 0.4, 0.9]
@@ -573,3 +576,13 @@ def test_a_live_curve_holds_the_values_in_their_order(figures, panels, monkeypat
 
 def test_a_word_in_capitals_is_no_other_word():
     assert widgets.describe("The cat and the other cat").startswith("6 words, 20 letters, 4 different")
+
+
+def test_a_picture_that_somebody_waits_for_has_no_more_pixels_than_it_is_shown_with():
+    picture, figure = ipw.Image(), plotting.confusion([[8, 1], [2, 9]])
+    base.put_picture(picture, figure)
+    twice = plotting.shown_size(plotting.png(figure))
+    once = Image.open(io.BytesIO(picture.value)).size
+    assert np.allclose(once, [twice["width"], twice["height"]], atol=2)
+    base.put_picture(picture, None)
+    assert picture.layout.display == "none" and not picture.value

@@ -20,6 +20,8 @@ from course_tools import PATIENCE
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
+NBVAL = [sys.executable, "-m", "pytest", "-p", "nbval_strict", "-p", "no:cacheprovider", "-c", os.devnull]
+NBVAL += ["--rootdir", ".", "--nbval"]
 
 
 class Case(NamedTuple):
@@ -137,27 +139,7 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
         for count, case in enumerate(CASES, start=1)
     ]
     nbformat.write(new_notebook(cells=cells), folder / "cases.ipynb")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "nbval_strict",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-    ]
-    command += [
-        "--nbval",
-        "--color=no",
-        "-c",
-        os.devnull,
-        "--rootdir",
-        ".",
-        "--junitxml=verdicts.xml",
-        "cases.ipynb",
-    ]
+    command = [*NBVAL, "--color=no", "-p", "no:xdist", "--junitxml=verdicts.xml", "cases.ipynb"]
     environment = ENVIRONMENT | own_settings(folder)
     ran = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE
@@ -196,18 +178,7 @@ def test_what_is_no_lecture_is_not_collected_and_named_once(tmp_path):
     folder.mkdir()
     for name in ("01_pipes", "01_pipes-Copy1", "01_pipes (1)", "Untitled"):
         nbformat.write(new_notebook(cells=[new_code_cell("1")]), folder / f"{name}.ipynb")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "nbval_strict",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-    ]
-    command += ["--rootdir", ".", "--nbval", "--collect-only", "notebooks"]
+    command = [*NBVAL, "--collect-only", "notebooks"]
     environment = ENVIRONMENT | {"COURSE_NOTEBOOKS": str(folder)}
     ran = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE

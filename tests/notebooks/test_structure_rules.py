@@ -120,6 +120,7 @@ FAULTS = {
     "stores no error": change(2, tags=["raises-exception"]),
     "a path of this machine": change(2, outputs=stream("/home/someone/x.txt\n")),
     "31 lines": change(2, source="\n".join(["x = 1"] * 31)),
+    "32 lines, more than 30": change(2, source="x = 1\n" * 32, metadata={"course": {"made_by": "0"}}),
     "is not a title": replace(0, "# Title", "Title"),
     "cell 1: the badges do not point to": change(
         0, source="# Title\n\nWhat you will be able to do; about 20 minutes"
