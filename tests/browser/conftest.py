@@ -51,8 +51,9 @@ def shots() -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A Chromium without a window."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE * 1000)  # by default five seconds: a busy machine is slow, not wrong
     found = shutil.which(os.environ.get("CHROMIUM", "chromium"))
     if not found:
         named = os.environ.get("CHROMIUM", "chromium")
