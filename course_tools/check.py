@@ -123,9 +123,10 @@ def of_code(code: Cells) -> Rules:
         yield number, raises and not errors, "is tagged raises-exception, and stores no error"
         yield number, "stderr" in [output.get("name") for output in outputs], "stores output on stderr"
         yield number, paths, f"shows a path of this machine, {', '.join(paths)}..."
-        ours = {"role", "source"} & cell.metadata.get(
-            "course", {}
-        ).keys()  # shown whole, whatever their length
+        wide = [line for line in cell.source.splitlines() if len(line) > sync.LINE_LENGTH]
+        # What is the package's is shown whole, as it stands there.
+        ours = {"role", "source"} & cell.metadata.get("course", {}).keys()
+        yield number, wide and not ours, f"a line of code is longer than {sync.LINE_LENGTH} characters"
         yield number, length > 30 and not ours, f"{length} lines, more than 30"
         yield number, off, "switches nbval off; only the tag nbval-ignore-output may"
         yield number, not tree and not raises, "is not Python"

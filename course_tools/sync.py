@@ -3,18 +3,24 @@
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
+import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 
 from course_tools import notebooks
 
 BADGE_LINE = re.compile(
     r"\[!\[[^\]]*\]\([^)]*colab-badge[^)]*\)\]\([^)]*\)(?: \[!\[Open in[^\]]*\]\([^)]*\)\]\([^)]*\))*"
 )
+# Code lines of a lecture: at 1,440 pixels the site shows 88 characters beside its two menus.
+LINE_LENGTH = 88
 HOSTS = r"(?:github\.com|/github|/gh|githubusercontent\.com)/"
 
 
@@ -45,6 +51,16 @@ def source_of(names: str | list[str]) -> str:
     return "\n\n\n".join(texts)
 
 
+def laid_out(cells: list[NotebookNode]) -> list[str]:
+    """The source of code cells as ruff lays it out; as it is without ruff, or where a cell is no Python."""
+    text = notebooks.to_text(new_notebook(cells=[new_code_cell(cell.source) for cell in cells]))
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", f"--line-length={LINE_LENGTH}"]
+    command += ["--stdin-filename=lecture.ipynb", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
+    fresh = nbformat.reads(done.stdout, as_version=4).cells if done.returncode == 0 else cells
+    return [cell.source for cell in fresh]
+
+
 def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
     """Bring a lecture's synced parts up to date, in place; return what had drifted, a line each."""
     line, setup = filled("badges.txt", name=name, repo=repo), filled("setup_cell.txt", repo=repo)
@@ -62,6 +78,15 @@ def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
                 drifted.append(f"{name}, cell {number}: is not the course's set-up cell")
                 cell.source = setup
                 cell.metadata.update(metadata)
+    own = [
+        (number, cell)
+        for number, cell in enumerate(notebook.cells, start=1)
+        if cell.cell_type == "code" and not {"source", "role"} & cell.metadata.get("course", {}).keys()
+    ]
+    for (number, cell), fresh in zip(own, laid_out([cell for _, cell in own]), strict=True):
+        if cell.source != fresh:
+            drifted.append(f"{name}, cell {number}: its code is not laid out in lines of {LINE_LENGTH}")
+            cell.source = fresh
     first = notebook.cells[0] if notebook.cells else None
     if first is not None and first.cell_type == "markdown":
         fresh, count = BADGE_LINE.subn(lambda match: line, first.source, count=1)

@@ -32,7 +32,9 @@ from course_utils.files import read_sealed, replace_file
 from course_utils.session import cache_folder, current_profile, data_folder, named_path
 
 LOCK_SECONDS = 3600  # how long a second process waits for the first one's download
-MADE = "made.txt"  # in an asset's folder in the cache: text that was made from its files, below its SHA-256
+# In an asset's folder in the cache: text that was made from its files, below its SHA-256. The number goes up
+# when the making changes.
+MADE = "made-1.txt"
 
 
 class AssetError(RuntimeError):

@@ -739,7 +739,7 @@ def test_verify_says_what_mends_each_place(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_MIRROR", str(tmp_path / "usb"))
     (tmp_path / "usb" / "simlex-999").mkdir(parents=True)
     (tmp_path / "usb" / "simlex-999" / "simlex999.txt").write_text("cut o")
-    kept = tmp_path / "course-cache" / "assets" / "wikipedia-sample" / "made.txt"
+    kept = tmp_path / "course-cache" / "assets" / "wikipedia-sample" / "made-1.txt"
     kept.parent.mkdir(parents=True)
     kept.write_text("no seal")
     shown = CliRunner().invoke(cli.app, ["assets", "verify", "simlex-999", "wikipedia-sample"])

@@ -44,7 +44,7 @@ def test_the_sample_is_parsed_once_and_then_read_back(monkeypatch):
 def test_a_damaged_cache_is_noticed_and_made_again(tmp_path, monkeypatch, damage):
     pages = [("Tea", "Tea is a drink that is made of leaves. It is drunk hot in most places.", 1)]
     monkeypatch.setattr("gensim.corpora.wikicorpus.extract_pages", lambda *a, **k: pages)
-    (kept,) = (tmp_path / "course-cache" / "assets" / "wikipedia-sample" / name for name in ["made.txt"])
+    (kept,) = (tmp_path / "course-cache" / "assets" / "wikipedia-sample" / name for name in ["made-1.txt"])
 
     def sentences():
         corpora._wikipedia_sentences.cache_clear()
