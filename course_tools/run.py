@@ -302,7 +302,7 @@ def run_all(
             if not isinstance(error, KeyboardInterrupt):
                 raise
             (interrupted,) = error.args or (signal.SIGINT,)
-    rows = {(row["method"], row["real"]): row for run in runs for row in run.scores}
+    rows = {(row["method"], row["task"], row["real"]): row for run in runs for row in run.scores}
     notebooks.write_text(json.dumps(list(rows.values()), indent=1) + "\n", out / "scoreboard.json")
     summary: dict[str, Any] = {
         "profile": profile,

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from course_utils.files import replace_file
 from course_utils.session import cache_folder, data_folder, named_path
 from course_utils.text import spans
 
+TASKS = {"spam": "spam F1", "reviews": "accuracy on reviews"}  # what is measured on each
 FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
 _offered: dict[tuple[str, str], dict[str, list[float]]] = {}  # by this kernel, by lecture and name
 _unwritten: dict[Path, list[dict[str, Any]]] = {}  # what this kernel could not write, by file
@@ -115,26 +117,27 @@ def span_f1(truth: Iterable[Sequence[str]], answers: Iterable[Sequence[str]]) ->
 
 def add_to_scoreboard(
     method: str, scores: Mapping[int, float] | Sequence[float], *,
-    trainable: int, seconds: float, real: bool, lecture: str = "",
+    trainable: int, seconds: float, real: bool, lecture: str = "", task: str = "spam",
 ) -> None:  # fmt: skip
-    """Add a method's row; the same method on the same kind of data replaces its row.
+    """Add a method's row; the same method on the same task and kind of data replaces its row.
 
     Where the file cannot be written, one line says so, and the row is known to this kernel only.
 
     Args:
         method: the name that the table and the figure show.
-        scores: spam F1 in 0 .. 1 by seed, or a list of them (seeds 0, 1, ...).
+        scores: spam F1, or accuracy on reviews, in 0 .. 1 by seed, or a list of them (seeds 0, 1, ...).
         trainable: how many parameters were trained; 0 for a rule.
         seconds: training time of one seed.
         real: False where the data were written for the course; the table and the figure say so.
         lecture: where the row comes from, "10".
+        task: "spam", trained on all training messages, or "reviews", on 1,000 sentences.
 
     Raises:
-        ValueError: if a value is out of its range, or ``real`` is neither True nor False.
+        ValueError: if a value is out of its range, the task is unknown, or ``real`` is neither True nor False.
     """
     by_seed = dict(scores) if isinstance(scores, Mapping) else dict(enumerate(scores))
     row = {"method": method.strip(), "scores": {str(seed): score for seed, score in by_seed.items()}}
-    row |= {"trainable": trainable, "seconds": seconds, "real": real, "lecture": lecture}
+    row |= {"trainable": trainable, "seconds": seconds, "real": real, "lecture": lecture, "task": task}
     # The numbers of NumPy and PyTorch as Python's own.
     row = json.loads(json.dumps(row, default=lambda it: it.item() if hasattr(it, "item") else float(it)))
     if wrong := _fault(row):
@@ -142,8 +145,8 @@ def add_to_scoreboard(
     row["trainable"], path = int(row["trainable"]), _file()
 
     def table() -> list[dict[str, Any]]:
-        others = (old for old in _read(path) if (old["method"], old["real"]) != (row["method"], row["real"]))
-        return [*others, row]
+        key = itemgetter("method", "task", "real")
+        return [*(old for old in _read(path) if key(old) != key(row)), row]
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,13 +160,13 @@ def add_to_scoreboard(
 
 
 def scoreboard(file: Path | None = None) -> pd.DataFrame:
-    """All rows of the scoreboard, best mean first.
+    """All rows of the scoreboard: those on spam, then those on reviews, best mean first.
 
     Args:
         file: another file than the course's own, such as the one in ``data`` with scores on real data.
 
     Returns:
-        ``method``, ``mean``, ``low``, ``high`` (95 % interval), ``seeds``, ``trainable parameters``, ``seconds``, ``data``
+        ``task``, ``method``, ``mean``, ``low``, ``high`` (95 % interval), ``seeds``, ``trainable parameters``, ``seconds``, ``data``
         (real or stand-in), ``scores``, ``lecture``; ``attrs["real"]`` is False where any row comes from stand-in data.
         A row whose values are none is left out, and one line says so.
     """
@@ -173,13 +176,13 @@ def scoreboard(file: Path | None = None) -> pd.DataFrame:
         if wrong:
             print(f"{path}: {row['method']!r} is left out: {wrong}. Mend it, or run its lecture again.")
     rows = [
-        (row["method"], *interval(list(row["scores"].values())), len(row["scores"]), row["trainable"], row["seconds"],
+        (row["task"], row["method"], *interval(list(row["scores"].values())), len(row["scores"]), row["trainable"], row["seconds"],
          "real" if row["real"] else "stand-in", list(row["scores"].values()), row["lecture"])
         for row, wrong in stored if not wrong
     ]  # fmt: skip
-    columns = ["method", "mean", "low", "high", "seeds", "trainable parameters", "seconds", "data", "scores", "lecture"]  # fmt: skip
+    columns = ["task", "method", "mean", "low", "high", "seeds", "trainable parameters", "seconds", "data", "scores", "lecture"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
-    frame = frame.sort_values(["mean", "method"], ascending=[False, True], ignore_index=True)
+    frame = frame.sort_values(["task", "mean", "method"], ascending=[False, False, True], ignore_index=True)
     frame.attrs["real"] = bool((frame["data"] == "real").all())
     return frame
 
@@ -195,6 +198,8 @@ def _fault(row: Mapping[str, Any]) -> str:
     positive = all(isinstance(number, Real) and 0 <= number < math.inf for number in numbers)
     if not (row["method"] and scores and positive and max(scores) <= 1):
         return f"it needs a name, scores from 0 to 1, trainable and seconds from 0 up, and has {numbers}"
+    if row["task"] not in TASKS:
+        return f"the task must be one of {', '.join(TASKS)}, not {row['task']!r}"
     return "" if isinstance(row["real"], bool) else f"real must be True or False, not {row['real']!r}"
 
 
@@ -205,7 +210,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         if not all(row.keys() >= FIELDS and row["scores"].values() and row["method"].strip() for row in rows):
             raise ValueError("a row lacks a field")
-        return rows
+        return [{"task": "spam", **row} for row in rows]  # rows of older versions have no task
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (ValueError, AttributeError, TypeError) as error:

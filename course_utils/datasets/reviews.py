@@ -14,11 +14,13 @@ POLARITIES = {"negative": 0, "positive": 1}
 _OF_FILE = {".neg": "negative", ".pos": "positive"}  # the real files hold one label each
 
 
-def load_reviews(*, seed: int = 0, profile: str | None = None) -> pd.DataFrame:
+def load_reviews(*, seed: int = 0, train: int | None = None, profile: str | None = None) -> pd.DataFrame:
     """Critics' sentences, half of them positive: 10,662 real ones, or the stand-in where they cannot be had.
 
     Args:
         seed: another split of the same kind, 70/15/15, stratified by label.
+        train: so many sentences for training, half of them positive, drawn by the seed; the rest of that
+            split is ``unused``. By default, and where it has no more, all of it.
         profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force. ``ci`` reads the stand-in.
 
     Returns:
@@ -29,7 +31,7 @@ def load_reviews(*, seed: int = 0, profile: str | None = None) -> pd.DataFrame:
         for the stand-in), ``licence`` and ``citation``.
 
     Raises:
-        ValueError: for a wrong seed, or a file that is empty or malformed (with the line).
+        ValueError: for a wrong seed, a ``train`` that is no even number from 2 on, or a file that is empty or malformed (with the line).
         course_utils.assets.AssetError: if neither the files nor the stand-in can be found.
     """
     asset = resolve("sentence-polarity", profile=profile)
@@ -44,6 +46,11 @@ def load_reviews(*, seed: int = 0, profile: str | None = None) -> pd.DataFrame:
         )
     letters = frame["text"].str.casefold().str.replace(r"[\W_]+", "", regex=True)
     frame["split"] = stratified(labels, ~letters.duplicated().to_numpy(), seed)
+    if train is not None:
+        if train != max(2, train // 2 * 2):
+            raise ValueError(f"train must be an even number from 2 on, half for each label, not {train!r}.")
+        mixed = frame[frame["split"] == "train"].sample(frac=1, random_state=SEED + seed)
+        frame.loc[mixed.index[mixed.groupby("label").cumcount() >= train // 2], "split"] = "unused"
     return sourced(frame, asset)
 
 

@@ -12,6 +12,8 @@ from matplotlib.transforms import Bbox
 
 from course_utils.plotting.style import COLOURS, GREY, INK, Style, canvas, finish, look, plain
 
+STRETCHED = 0.9  # the scoreboard stretches its axis towards 1 where methods come so far
+
 
 def learning_curves(history: Any, *, real: bool = True) -> Figure:
     """Loss by epoch; ``history`` has the lists ``train_loss`` and ``validation_loss``. The lowest one is marked."""
@@ -182,44 +184,68 @@ def word_map(points: Any, groups: Mapping[str, Sequence[str]], title: str, *, re
 
 
 def scoreboard(frame: pd.DataFrame) -> Figure:
-    """The table of :func:`course_utils.results.scoreboard`, best method on top: its spam F1, mean and interval, and
-    beside it how many parameters were trained for it.
+    """The table of :func:`course_utils.results.scoreboard`, a panel for each task: mean and interval of every method, the
+    best on spam on top, and beside them how many parameters were trained.
 
     Raises:
         ValueError: if the table is empty.
     """
     if frame.empty:
         raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
-    figure, axes = canvas(9.5, 1.5 + 0.33 * len(frame), ncols=2, sharey=True, width_ratios=[3, 1])
-    (ax, sizes), trained = axes, frame["trainable parameters"].to_numpy()
-    standin = (frame["data"] != "real").to_numpy()
+    if "task" not in frame:
+        frame = frame.assign(task="spam")
+    lines_of = frame.groupby(["method", "data"], sort=False)  # a method on real and on stand-in data has two
+    frame = frame.assign(place=lines_of.ngroup())
+    order = [method for method, _ in lines_of.groups]
+    tasks = dict(list(frame.groupby("task", sort=False)))
+    widths = [3] * len(tasks) + [1]
+    figure, axes = canvas(
+        3 + 2 * sum(widths), 1.5 + 0.33 * len(order), ncols=len(widths), sharey=True, width_ratios=widths
+    )
+    leaders = []
+    for ax, (task, rows) in zip(axes, tasks.items(), strict=False):
+        _ranking(ax, rows)
+        metric = "accuracy on reviews" if task == "reviews" else "spam F1"
+        note = "bars: 95 % interval over seeds" + (
+            "; hollow: stand-in data" if (rows.data != "real").any() else ""
+        )
+        scale = " (stretched towards 1)" if rows["mean"].max() >= STRETCHED else ""
+        ax.set_xlabel(f"mean {metric}{scale}\n{note}")
+        best = rows.loc[rows["mean"].idxmax()]
+        size = f"{best['trainable parameters']:,} trained parameters"
+        leaders.append(f"{best['method']}, {metric} {best['mean']:.3f} with {size}")
+    axes[0].set(ylim=(len(order) - 0.4, -0.6))
+    axes[0].set_yticks(range(len(order)), map(plain, order))
+    sizes, trained = axes[-1], lines_of["trainable parameters"].first()
+    sizes.barh(range(len(order)), np.maximum(trained, 1), 0.5, left=1, color=GREY)
+    for i, size in enumerate(trained):
+        sizes.annotate(f" {size:,}" if size else " none", (max(size, 1), i), va="center", size=9)
+    sizes.set(
+        xscale="log", xlim=(1, max(trained.max(), 10) ** 1.6), xlabel="trained parameters\n(logarithmic)"
+    )
+    sizes.set_xticks([])
+    sizes.minorticks_off()
+    sizes.spines["bottom"].set_visible(False)
+    for part in axes:
+        part.tick_params(axis="y", length=0)
+    return finish(figure, f"Best so far: {'; '.join(leaders)}", frame)
+
+
+def _ranking(ax: Axes, rows: pd.DataFrame) -> None:
+    """Methods with ``mean``, ``low``, ``high`` and ``data``, each at its ``place``."""
+    ax.hlines(rows["place"], rows["low"], rows["high"].clip(upper=1), color=GREY, linewidth=2)
+    for place, mean, data in rows[["place", "mean", "data"]].itertuples(index=False):
+        ax.plot(mean, place, "o", color=INK, markersize=7, mfc=INK if data == "real" else "white")
+    ax.grid(axis="both")
+    if rows["mean"].max() < STRETCHED:
+        return
     # Equal steps divide the distance from a perfect score: .90 to .95 is as far as .95 to .975, where methods crowd.
     stretch = (lambda v: -np.log(np.maximum(1.004 - v, 1e-4)), lambda v: 1.004 - np.exp(-v))
     ax.set_xscale("function", functions=stretch)
     ticks = np.array([0, 0.5, 0.8, 0.9, 0.95, 0.98, 1])
-    least = ticks[ticks <= min(frame["mean"].min(), 0.9)].max()
-    ax.set(xlim=(least - 0.15 * (1 - least), 1.0005), ylim=(len(frame) - 0.4, -0.6))
-    ax.set_xticks(ticks[ticks >= least], [f"{tick:g}" for tick in ticks[ticks >= least]])
-    ax.set_yticks(range(len(frame)), map(plain, frame["method"]))
-    ax.hlines(range(len(frame)), frame["low"], frame["high"].clip(upper=1), color=GREY, linewidth=2)
-    for i, mean in enumerate(frame["mean"]):
-        ax.plot(mean, i, "o", color=INK, markersize=7, mfc="white" if standin[i] else INK)
-    sizes.barh(range(len(frame)), np.maximum(trained, 1), 0.5, left=1, color=GREY)
-    for i, size in enumerate(trained):
-        sizes.annotate(f" {size:,}" if size else " none", (max(size, 1), i), va="center", size=9)
-    sizes.set(xscale="log", xlim=(1, max(trained.max(), 10) ** 1.6))
-    sizes.set_xticks([])
-    sizes.minorticks_off()
-    for part in axes:
-        part.tick_params(axis="y", length=0)
-    ax.grid(axis="both")
-    note = "bars: 95 % interval over seeds" + ("; hollow: stand-in data" if standin.any() else "")
-    ax.set_xlabel(f"mean spam F1 (stretched towards 1)\n{note}")
-    sizes.set_xlabel("trained parameters\n(logarithmic)")
-    sizes.spines["bottom"].set_visible(False)
-    best = frame.loc[frame["mean"].idxmax()]
-    size = f"{best['trainable parameters']:,} trained parameters"
-    return finish(figure, f"Best so far: {best['method']}, spam F1 {best['mean']:.3f} with {size}", frame)
+    ticks = ticks[ticks >= ticks[ticks <= min(rows["mean"].min(), 0.9)].max()]
+    ax.set(xlim=(ticks[0] - 0.15 * (1 - ticks[0]), 1.0005))
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 
 def label_points(ax: Axes, x: Any, y: Any, texts: Sequence[str]) -> None:

@@ -205,6 +205,34 @@ def test_the_figure_of_an_empty_table_says_what_to_do():
         plotting.scoreboard(results.scoreboard())
 
 
+def test_each_task_has_its_rows_and_its_panel(board):
+    add("frozen", [0.9])
+    add("frozen", [0.7, 0.8], task="reviews")
+    add("counted", [0.95])
+    frame = results.scoreboard()
+    assert list(zip(frame["task"], frame["method"], frame["mean"], strict=True)) == [
+        ("spam", "counted", 0.95), ("spam", "frozen", 0.9), ("reviews", "frozen", 0.75),
+    ]  # fmt: skip
+    figure = plotting.scoreboard(frame)
+    spam, reviews, _ = figure.axes
+    dots = [{(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines} for ax in (spam, reviews)]
+    assert dots == [{(0.95, 0), (0.9, 1)}, {(0.75, 1)}]
+    assert [tick.get_text() for tick in spam.get_yticklabels()] == ["counted", "frozen"]
+    assert "spam F1" in spam.get_xlabel() and "accuracy on reviews" in reviews.get_xlabel()
+    title = figure.get_suptitle().replace("\n", " ")
+    assert "counted, spam F1 0.950" in title and "frozen, accuracy on reviews 0.750" in title
+    with pytest.raises(ValueError, match="one of spam, reviews"):
+        add("frozen", [0.9], task="review")
+
+
+def test_a_row_from_before_there_were_tasks_is_about_spam(board):
+    add("frozen", [0.9])
+    old = json.loads(board.read_text())
+    del old[0]["task"]
+    board.write_text(json.dumps(old))
+    assert results.scoreboard()["task"].tolist() == ["spam"]
+
+
 def test_labels_in_the_figure_do_not_overlap():
     set_style()
     rows = [("always ham", 0.0, 0), ("one rule", 0.62, 0), ("words and logistic regression", 0.95, 7800),

@@ -140,3 +140,20 @@ def test_the_real_sentences(mirror):
     assert frame["label"].value_counts().to_dict() == {0: 5331, 1: 5331}
     assert (frame["split"] == "unused").sum() == 2
     assert not frame["text"].str.contains("[\x80-\x9f]").any()
+
+
+def test_fewer_sentences_for_training_are_drawn_evenly_and_the_test_stays():
+    whole, few, others = load_reviews(), load_reviews(train=100), load_reviews(train=100, seed=1)
+    drawn = few[few["split"] == "train"]
+    assert drawn["label"].value_counts().to_dict() == {0: 50, 1: 50}
+    assert (whole.loc[drawn.index, "split"] == "train").all()
+    rest = whole["split"] != "train"
+    assert few.loc[rest, "split"].equals(whole.loc[rest, "split"])
+    assert set(others.index[others["split"] == "train"]) != set(drawn.index)
+    assert load_reviews(train=10**6).equals(whole)
+
+
+@pytest.mark.parametrize("train", [0, -2, 3, 2.5])
+def test_a_number_of_sentences_that_cannot_be_halved(train):
+    with pytest.raises(ValueError, match="even number"):
+        load_reviews(train=train)
