@@ -52,13 +52,14 @@ def intervals(
         head: rows.rename(columns={"method": "name"}).set_index("name") for head, rows in panels.items()
     }
     order = list(panels.values())[-1].sort_values("mean", ascending=False).index
+    digits = 3 if max(rows["mean"].abs().max() for rows in panels.values()) <= 1 else 1  # percent needs no more
     wide, high = 8 + 3 * (len(panels) - 1), 1.2 + 0.45 * len(order)
     figure, axes = canvas(wide, high, ncols=len(panels), sharex=True, sharey=True, squeeze=False)
     key = "dot: mean; bar: 95 % interval" + ("; strokes: seeds" if "scores" in frame else "")
     for ax, (head, rows) in zip(axes[0], panels.items(), strict=True):
         for place, name in enumerate(order):
             if name in rows.index:
-                _interval(ax, place, rows.loc[name])
+                _interval(ax, place, rows.loc[name], digits)
         ax.set_xlabel(plain(f"{metric}\n({key})" if head else f"{metric} ({key})"), size=9 if head else None)
         ax.set_title(head, loc="left", size=10)
         ax.grid(axis="y")
@@ -67,13 +68,13 @@ def intervals(
     return finish(figure, title or f"Best on average: {order[0]}", real=real or kept is not None)
 
 
-def _interval(ax: Axes, place: int, row: pd.Series) -> None:
+def _interval(ax: Axes, place: int, row: pd.Series, digits: int) -> None:
     colour, _, marker = look(row.get("kind", "frozen"), 2)
     ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
     strokes = list(row.get("scores", []))
     ax.plot(strokes, [place + 0.24] * len(strokes), "|", color=INK, markersize=7, alpha=0.7)
     ax.plot(row["mean"], place, marker, color=colour, markersize=9, markeredgecolor="white")
-    ax.annotate(f"{row['mean']:.3f}", (1.02, place), xycoords=("axes fraction", "data"), va="center")
+    ax.annotate(f"{row['mean']:.{digits}f}", (1.02, place), xycoords=("axes fraction", "data"), va="center")
 
 
 def lines(
@@ -118,7 +119,8 @@ def lines(
 def bars(frame: pd.DataFrame | pd.Series, title: str, xlabel: str, *, real: bool = True) -> Figure:
     """Horizontal bars, a row for each entry of the index; several columns stand side by side in each row."""
     frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
-    figure, ax = canvas(7.5, 1.3 + 0.26 * len(frame) * (len(frame.columns) + 0.4))
+    several = len(frame.columns) > 1  # the legend stands beside them
+    figure, ax = canvas(9.5 if several else 7.5, 1.3 + 0.26 * len(frame) * (len(frame.columns) + 0.4))
     height = 0.8 / len(frame.columns)
     for i, (name, values) in enumerate(frame.items()):
         colour, hatch, _ = look(str(name), i) if len(frame.columns) > 1 else (COLOURS["frozen"], "", "")

@@ -253,6 +253,13 @@ def test_beside_a_stand_in_stands_what_was_kept_on_real_data_and_decides_the_ord
     assert len(alone.axes) == 1 and list(rows(alone.axes[0])) == ["frozen", "words"]
 
 
+def test_intervals_of_percent_have_one_decimal_and_scores_three():
+    percent = RESULTS.assign(mean=100 * RESULTS["mean"])
+    for frame, digits in ((RESULTS, 3), (percent, 1)):
+        labels = [text.get_text() for text in plotting.intervals(frame).axes[0].texts]
+        assert sorted(labels) == sorted(f"{mean:.{digits}f}" for mean in frame["mean"])
+
+
 def test_the_spread_of_a_line_stands_at_its_points_and_names_stay_apart():
     frame = pd.DataFrame({"one": [0.5, 0.8], "two": [0.52, 0.79]}, index=[25, 50])
     spread = {"one": {25: (0.0, 1.0), 50: (0.7, 0.9)}, "two": {25: (0.1, 0.9)}}
