@@ -19,6 +19,7 @@ from course_utils.models.language_model import (
     encode_sentences,
     log_probabilities,
     perplexity,
+    perplexity_ratio,
     text_batches,
 )
 from course_utils.text import EncodedText, Vocabulary
@@ -50,6 +51,18 @@ def test_perplexity_of_a_coin_and_a_die():
     assert perplexity(np.log(np.full(10, 1 / 2))) == pytest.approx(2)
     assert perplexity(np.log(np.full(3, 1 / 6))) == pytest.approx(6)
     assert perplexity(np.zeros(4)) == 1
+
+
+def test_a_ratio_of_perplexities_has_an_interval_over_sentences():
+    halves, quarters = (np.log(np.full(6, p)) for p in (1 / 2, 1 / 4))
+    sentences = np.array([0, 0, 1, 1, 1, 2])
+    assert perplexity_ratio(halves, quarters, sentences) == pytest.approx((0.5, 0.5, 0.5))
+    draw = np.random.default_rng(0)
+    one, other = -draw.random((2, 600))
+    ratio, low, high = perplexity_ratio(one, other, np.arange(600) // 3)
+    assert ratio == pytest.approx(perplexity(one) / perplexity(other)) and low < ratio < high
+    _, lower, higher = perplexity_ratio(one, other, np.arange(600) // 3 // 10)  # a tenth as many sentences
+    assert (low, high) != (lower, higher) and lower < ratio < higher
 
 
 @pytest.mark.parametrize("wrong", [[], [0.5], [np.nan]])
