@@ -14,4 +14,5 @@ from course_utils.plotting.diagrams import (
 from course_utils.plotting.messages import (
     class_balance, confusion, length_histogram, padding_picture, precision_recall, threshold_figure, verdicts,
 )  # fmt: skip
+from course_utils.plotting.sketches import sketch
 from course_utils.plotting.style import COLOURS, LOOKS, OTHERS, STANDIN, look, png, show, shown_size

@@ -30,7 +30,7 @@ def lecture():
     cells = [
         new_markdown_cell(opening),
         code(sync.filled("setup_cell.txt", repo=REPOSITORY), **notebooks.FORM["setup_cell"]),
-        code("import torch\nprint(1)", new_output("stream", name="stdout", text="1\n")),
+        code("import torch\n\nprint(1)", new_output("stream", name="stdout", text="1\n")),
         code(
             sync.source_of("course_utils.expectations:record"),
             course={"source": "course_utils.expectations:record"},
@@ -121,6 +121,8 @@ FAULTS = {
     "a path of this machine": change(2, outputs=stream("/home/someone/x.txt\n")),
     "31 lines": change(2, source="\n".join(["x = 1"] * 31)),
     "32 lines, more than 30": change(2, source="x = 1\n" * 32, metadata={"course": {"made_by": "0"}}),
+    "cell 3: its code is not laid out": replace(2, "print(1)", "print( 1 )"),
+    "longer than 88": change(2, source=f"x = 1  # {'x' * 81}"),
     "is not a title": replace(0, "# Title", "Title"),
     "cell 1: the badges do not point to": change(
         0, source="# Title\n\nWhat you will be able to do; about 20 minutes"
@@ -175,3 +177,9 @@ def test_each_fault_is_found(words, found):
     notebook = lecture()
     FAULTS[words](notebook)
     assert any(words in line for line in found(notebook)), found(notebook)
+
+
+def test_code_that_is_no_python_stays_as_it_is_and_magics_are_laid_out():
+    cells = [new_code_cell("%matplotlib inline\nf( 1 )"), new_code_cell("x  = 1;")]
+    assert sync.laid_out(cells) == ["%matplotlib inline\nf(1)", "x = 1;"]
+    assert sync.laid_out([*cells, new_code_cell("def f(")]) == [cell.source for cell in cells] + ["def f("]
