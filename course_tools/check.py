@@ -31,6 +31,10 @@ HINTS = re.compile(
 )
 
 
+# What a reader takes: minutes for a word of prose, a line of code, an exercise.
+PACE = {"word": 1 / 200, "line": 1 / 30, "exercise": 5}
+
+
 def problems(path: Path) -> list[str]:
     """Everything that is wrong with a lecture, a line each, in the order of its cells."""
     try:
@@ -39,9 +43,25 @@ def problems(path: Path) -> list[str]:
         return [str(error)]
     code = [(number, cell) for number, cell in cells if cell.cell_type == "code"]
     text = [(number, cell) for number, cell in cells if cell.cell_type == "markdown"]
-    rules = [of_the_file(path), of_text(path, code, text), of_code(code), of_exercises(path, cells, code)]
+    rules = [of_the_file(path), of_text(path, code, text), of_code(code), of_time(cells)]
+    rules.append(of_exercises(path, cells, code))
     faults = sorted({(number, said) for rule in rules for number, broken, said in rule if broken})
     return [f"cell {number}: {said}" if number else said for number, said in faults]
+
+
+def core_minutes(cells: Cells) -> float:
+    """How long a reader takes from the title to the last exercise, without what is headed *Further*."""
+    total, counts = 0.0, True
+    for _, cell in cells:
+        heading = re.search(r"^## (.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else None
+        if heading:
+            counts = "Further: " not in heading[1] and heading[1] not in ENDING[1:]
+        if counts and cell.cell_type == "markdown":
+            total += PACE["word"] * len(cell.source.split())
+        elif counts and not tagged(cell, "solution"):
+            lines = [line for line in cell.source.splitlines() if line.strip()]
+            total += PACE["line"] * len(lines) + PACE["exercise"] * tagged(cell, "exercise")
+    return total
 
 
 def parsed(source: str) -> ast.Module | None:
@@ -91,6 +111,16 @@ def of_text(path: Path, code: Cells, text: Cells) -> Rules:
         short = [alt for alt in PICTURE.findall(cell.source) if len(alt.strip()) < 20]
         yield number, short, "a picture in the text without alt text"
         yield number, "TODO" in cell.source, "still says TODO"
+
+
+def of_time(cells: Cells) -> Rules:
+    """The opening says how long the core takes, and that is an hour at most."""
+    claimed = re.search(r"[Aa]bout (\d+) minutes", "\n".join(cell.source for _, cell in cells[:1]))
+    core = core_minutes(cells)
+    said = f"the core takes {core:.0f} minutes (prose, code, exercises), the opening says {claimed and claimed[1]}"
+    yield 1, claimed and not 0.8 * core <= int(claimed[1]) <= 1.25 * core, said
+    long = f"the core takes {core:.0f} minutes, more than 60: head what can be skipped 'N · Further: ...'"
+    yield 0, round(core) > 60, long
 
 
 def of_code(code: Cells) -> Rules:

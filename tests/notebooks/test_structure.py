@@ -26,6 +26,15 @@ def test_lectures_are_numbered_once():
     assert len(numbers) == len(set(numbers))
 
 
+def test_the_readme_says_how_long_each_lecture_takes():
+    readme = notebooks.notebooks_folder().with_name("README.md").read_text(encoding="utf-8")
+    claimed = dict(re.findall(r"^\| (\d\d) \|.*?\| (\d+) min", readme, re.MULTILINE))
+    opening = {path.name[:2]: notebooks.read(path).cells[0].source for path in PATHS}
+    assert claimed == {
+        number: re.search(r"[Aa]bout (\d+) minutes", text)[1] for number, text in opening.items()
+    }
+
+
 def test_the_map_in_the_welcome_lecture_marks_the_lectures_that_are_here():
     (line,) = [
         line

@@ -25,7 +25,7 @@ def picture(alt=ALT):
 def lecture():
     """The smallest lecture that has everything."""
     opening = "# Title\n\n" + sync.filled("badges.txt", name="01_small.ipynb", repo=REPOSITORY)
-    opening += "\n\n**What you will be able to do**: much. It takes about 20 minutes."
+    opening += "\n\n**What you will be able to do**: much. It takes about 6 minutes."
     ending = "".join(f"## {name}\n\n" for name in ("Quiz", "Recap", "Glossary", "Further reading"))
     cells = [
         new_markdown_cell(opening),
@@ -125,11 +125,13 @@ FAULTS = {
     "longer than 88": change(2, source=f"x = 1  # {'x' * 81}"),
     "is not a title": replace(0, "# Title", "Title"),
     "cell 1: the badges do not point to": change(
-        0, source="# Title\n\nWhat you will be able to do; about 20 minutes"
+        0, source="# Title\n\nWhat you will be able to do; about 6 minutes"
     ),
     "do not point to": replace(0, "01_small", "02_other"),
     "What you will be able to do": replace(0, "What you will be able to do", "Hello"),
-    "lacks a time": replace(0, "20 minutes", "an hour"),
+    "lacks a time": replace(0, "6 minutes", "an hour"),
+    "the opening says 9": replace(0, "about 6", "about 9"),
+    "more than 60: head": change(5, source="## 1 · What there is\n\n" + "word " * 11_000),
     "several titles": replace(6, "## Exercises", "# Exercises"),
     "0 set-up cells": lambda notebook: notebook.cells.pop(1),
     "not the course's set-up cell": replace(1, "start", "begin"),
