@@ -405,6 +405,18 @@ MUTATIONS = {
         "pad_rows(self.labels, 0)",
         "test_transformer.py::test_the_auxiliary_loss_counts_no_padding",
     ),
+    "a nucleus without the word that fills it": (
+        "models/transformer.py",
+        "likelier = ordered.cumsum(0) - ordered",
+        "likelier = ordered.cumsum(0)",
+        "test_transformer.py::test_top_k_and_top_p_keep_the_likeliest_and_their_proportions",
+    ),
+    "keys that are not kept": (
+        "models/transformer.py",
+        "grown.append((k, v))",
+        "grown.append((k[:, :, -1:], v[:, :, -1:]))",
+        "test_transformer.py::test_keys_and_values_that_are_kept_give_what_reading_everything_gives",
+    ),
     "a constant rate in language models": (
         "training/language_models.py",
         "[schedule(step, steps) for step in range(steps)]",

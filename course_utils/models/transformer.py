@@ -5,7 +5,7 @@ weights published for BERT fit; the decoder-only model is built like GPT (Radfor
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -276,8 +276,12 @@ def log_probabilities(model: GPT, ids: np.ndarray, length: int = 64, rows: int =
 @torch.inference_mode()
 def sample(
     model: GPT, ids: Sequence[int], length: int, *, temperature: float = 1.0, never: Sequence[int] = (), seed: int = 0,
+    cut: Callable[[Tensor], Tensor] | None = None,
 ) -> list[int]:  # fmt: skip
-    """Go on with a text, token by token, until END comes or it has ``length`` tokens; ``never`` are not drawn."""
+    """Go on with a text, token by token, until END comes or it has ``length`` tokens.
+
+    ``never`` are not drawn; ``cut`` makes other probabilities of those of the next token, such as :func:`top_p`.
+    """
     model.eval()
     generator = torch.Generator().manual_seed(int(seed))
     written, longest = list(ids), model.positions.num_embeddings
@@ -285,10 +289,49 @@ def sample(
         seen = torch.tensor([written[-longest:]], device=model.embedding.weight.device)
         scores = model(seen)[0, -1].double().cpu() / temperature
         scores[list(never)] = -torch.inf
-        written.append(int(torch.multinomial(scores.softmax(0), 1, generator=generator)))
+        chances = cut(scores.softmax(0)) if cut else scores.softmax(0)
+        written.append(int(torch.multinomial(chances, 1, generator=generator)))
         if written[-1] == END:
             break
     return written
+
+
+def top_k(chances: Tensor, k: int) -> Tensor:
+    """The k likeliest tokens alone, their probabilities scaled up to sum to one; (V,) -> (V,)."""
+    likeliest = chances.topk(min(k, len(chances))).indices
+    kept = torch.zeros_like(chances)
+    kept[likeliest] = chances[likeliest]
+    return kept / kept.sum()
+
+
+def top_p(chances: Tensor, p: float) -> Tensor:
+    """The *nucleus*: the fewest tokens, likeliest first, that hold a share of p together; (V,) -> (V,)."""
+    ordered = chances.sort(descending=True).values
+    likelier = ordered.cumsum(0) - ordered  # what those before each hold
+    return top_k(chances, int((likelier < p).sum()))
+
+
+@torch.inference_mode()
+def read_next(
+    model: GPT, token: int, kept: Sequence[tuple[Tensor, Tensor]] = ()
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Read one more token: the logits of the next, (V,), and each block's keys and values so far.
+
+    ``kept`` is what the call before has returned: nothing before the token is read again. Dropout is off.
+    """
+    place = kept[0][0].shape[2] if kept else 0
+    x = (model.embedding.weight[token] + model.positions.weight[place])[None, None]
+    blocks: Any = model.blocks
+    grown = []
+    for number, block in enumerate(blocks):
+        heads, inside = block.attention, block.attention_norm(x)
+        q, k, v = (heads.split(role(inside)) for role in (heads.query, heads.key, heads.value))
+        if kept:
+            k, v = (torch.cat([old, new], dim=2) for old, new in zip(kept[number], (k, v), strict=True))
+        grown.append((k, v))
+        x = x + heads.output(attention(q, k, v)[0].transpose(1, 2).flatten(2))
+        x = x + block.outer(F.gelu(block.inner(block.feed_forward_norm(x))))
+    return model.output(model.norm(x))[0, 0], grown
 
 
 # What a task's input is made of besides words (Radford et al. 2018, section 3.3): ids counted from the end of the vocabulary.

@@ -24,9 +24,12 @@ from course_utils.models.transformer import (
     attention_maps,
     load_bert,
     log_probabilities,
+    read_next,
     sample,
     sinusoids,
     task_input,
+    top_k,
+    top_p,
 )
 from course_utils.training import IGNORED, Examples, Task, fit, predict, warm_up, weighted_loss
 from course_utils.training.language_models import train_language_model
@@ -332,6 +335,34 @@ def test_sampling_stops_at_the_end_never_draws_what_is_forbidden_and_goes_beyond
     gpt.embedding.weight.data.zero_()
     gpt.embedding.weight.data[END] = 100 * gpt.norm(torch.randn(1, 16)).squeeze(0)
     assert len(sample(gpt, [3], 40, never=range(1, 30))) == 2
+
+
+def test_top_k_and_top_p_keep_the_likeliest_and_their_proportions():
+    chances = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15], dtype=torch.float64)
+    assert torch.allclose(top_k(chances, 2), torch.tensor([0.0, 4, 0, 3, 0]).double() / 7)
+    assert torch.allclose(top_k(chances, 9), chances)
+    for p, names in ((0.2, [1]), (0.41, [1, 3]), (0.69, [1, 3]), (0.71, [1, 3, 4]), (1.0, [0, 1, 2, 3, 4])):
+        kept = top_p(chances, p)
+        assert kept.nonzero().flatten().tolist() == names
+        assert torch.allclose(kept[names], chances[names] / chances[names].sum())
+
+
+def test_what_is_cut_off_is_never_drawn(gpt):
+    best = int(gpt(torch.tensor([[3]]))[0, -1].detach()[2:].argmax()) + 2
+    for cut in (lambda chances: top_k(chances, 1), lambda chances: top_p(chances, 1e-9)):
+        assert sample(gpt, [3], 2, never=[0, 1], cut=cut, seed=1) == [3, best]
+    drawn = {sample(gpt, [3], 2, cut=lambda chances: top_k(chances, 4), seed=s)[1] for s in range(60)}
+    assert len(drawn) == 4
+
+
+def test_keys_and_values_that_are_kept_give_what_reading_everything_gives(gpt):
+    text, kept = torch.tensor([[3, 9, 9, 28, 0, 5, 17]]), []
+    everything = gpt(text)[0].detach()
+    gpt.train()  # dropout is off all the same
+    for place, token in enumerate(text[0].tolist()):
+        logits, kept = read_next(gpt, token, kept)
+        assert torch.allclose(logits, everything[place], atol=1e-5)
+        assert [tuple(part.shape) for pair in kept for part in pair] == [(1, 4, place + 1, 4)] * 6
 
 
 # --- a task
