@@ -52,7 +52,8 @@ def intervals(
         head: rows.rename(columns={"method": "name"}).set_index("name") for head, rows in panels.items()
     }
     order = list(panels.values())[-1].sort_values("mean", ascending=False).index
-    digits = 3 if max(rows["mean"].abs().max() for rows in panels.values()) <= 1 else 1  # percent needs no more
+    largest = max(rows["mean"].abs().max() for rows in panels.values())
+    digits = 3 if largest <= 1 else 1  # percent needs no more
     wide, high = 8 + 3 * (len(panels) - 1), 1.2 + 0.45 * len(order)
     figure, axes = canvas(wide, high, ncols=len(panels), sharex=True, sharey=True, squeeze=False)
     key = "dot: mean; bar: 95 % interval" + ("; strokes: seeds" if "scores" in frame else "")
