@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from course_tools import MISSING, CourseError
 
@@ -89,6 +90,10 @@ def run(
     page = report.write_report(out)
     refused = [line for run in runs for line in _store(run)] if update else []
     refused += [line for run in runs for line in _keep(run, profile)] if keep else []
+    if keep and (
+        rows := [row for run in runs if run.outcome.kept and run.outcome.passed for row in run.scores]
+    ):
+        _scores(rows)
     console.print(_summary(outcomes))
     for outcome in outcomes:
         if fault := outcome.error:
@@ -124,6 +129,23 @@ def _keep(run: LectureRun, profile: str) -> list[str]:
     except CourseError as error:
         return [str(error)]
     return []
+
+
+@app.command()
+def scores(
+    files: Annotated[list[Path] | None, typer.Argument(help="OUT/scoreboard.json of runs.")] = None,
+) -> None:
+    """Put scores on real data of runs (of build, by default) into data/scoreboard.json, and renew what README shows of it."""
+    found = files or [Path("build/scoreboard.json")]
+    if lost := [str(file) for file in found if not file.is_file()]:
+        raise CourseError(f"No scores in {', '.join(lost)}: `course run --profile laptop` writes them.")
+    _scores([row for file in found for row in json.loads(file.read_text(encoding="utf-8"))])
+
+
+def _scores(rows: list[dict[str, Any]]) -> None:
+    from course_tools.keep import keep_scores
+
+    _say(f"Kept: {keep_scores(rows)}")
 
 
 class _Display(Progress):

@@ -1,4 +1,5 @@
-"""Key figures on real data that a run keeps beside the stored lectures: ``data/results/NN.json``."""
+"""What a run on real data keeps: a lecture's key figures in ``data/results/NN.json``, and its rows of the scoreboard in
+``data/scoreboard.json``, from which the README has its picture and its table."""
 
 import ast
 import json
@@ -6,7 +7,9 @@ import platform
 import re
 import time
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 from joblib import cpu_count  # type: ignore[import-untyped]
 from nbformat import NotebookNode
@@ -14,7 +17,10 @@ from nbformat import NotebookNode
 from course_tools import CourseError, notebooks
 from course_tools.check import parsed
 from course_tools.run import LectureRun
-from course_utils.session import data_folder
+from course_utils import plotting, results
+from course_utils.session import data_folder, set_style
+
+TABLE = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- /scores -->)", re.DOTALL)  # in README.md
 
 # What a cell only shows, asks, checks or hands out does not change a figure.
 BESIDE = re.compile(
@@ -84,3 +90,41 @@ def keep(run: LectureRun, profile: str) -> Path:
     path.parent.mkdir(exist_ok=True)
     notebooks.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", path)
     return path
+
+
+def keep_scores(rows: list[dict[str, Any]]) -> Path:
+    """Renew ``data/scoreboard.json``, its picture and the README's table: those of these rows that come from real data take
+    the place of all rows of their lectures.
+
+    Raises:
+        CourseError: if no row comes from real data.
+    """
+    new = [row for row in rows if row["real"]]
+    if not new:
+        raise CourseError("No scores kept: none come from real data.")
+    path, readme = data_folder() / "scoreboard.json", data_folder().parent / "README.md"
+    renewed = {row["lecture"] for row in new}
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    table = [row for row in old if row["lecture"] not in renewed] + new
+    table.sort(key=lambda row: row["lecture"])
+    notebooks.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", path)
+    frame = results.scoreboard(path)
+    set_style()
+    picture = plotting.scoreboard(frame)
+    picture.savefig(
+        readme.parent / "docs" / "scoreboard.png", dpi=150, bbox_inches="tight", facecolor="white"
+    )
+    notebooks.write_text(TABLE.sub(lambda _: scores_table(frame), readme.read_text(encoding="utf-8")), readme)
+    return path
+
+
+def scores_table(frame: pd.DataFrame) -> str:
+    """The scoreboard as a table in Markdown: the mean of each method on each task, the best on spam first."""
+    means = frame.pivot(index=["method", "lecture"], columns="task", values="mean").reindex(
+        columns=results.TASKS
+    )
+    lines = ["| method | lecture | spam F1 | accuracy on reviews |", "|---|---|---|---|"]
+    for (method, lecture), row in means.sort_values("spam", ascending=False).iterrows():
+        shown = " | ".join("" if pd.isna(mean) else f"{mean:.3f}" for mean in row)
+        lines.append(f"| {method} | {lecture} | {shown} |")
+    return "\n".join(lines) + "\n"

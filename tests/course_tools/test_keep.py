@@ -1,14 +1,17 @@
 """Key figures on real data: kept by a run, and refused once the lecture computes something else."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from typer.testing import CliRunner
 
 from course_tools import CourseError, notebooks
-from course_tools.keep import keep, recipe
+from course_tools.cli import app
+from course_tools.keep import keep, keep_scores, recipe, scores_table
 from course_tools.run import LectureRun
 from course_utils import results
 from course_utils.session import data_folder
@@ -115,3 +118,53 @@ def test_stand_in_scores_are_not_offered(tmp_path, monkeypatch):
     assert frame["scores"].tolist() == list(SCORES.values()) and frame.attrs["source"] == "this run"
     with pytest.raises(ValueError, match="finite"):
         results.keep("77", "spam F1", {"a": [float("nan")]}, real=True)
+
+
+def row(method, score, lecture, *, task="spam", real=True):
+    scores = {str(seed): score for seed in range(5)}
+    return {"method": method, "scores": scores, "trainable": 7, "seconds": 1.0, "real": real, "lecture": lecture, "task": task}  # fmt: skip
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A course's folder with a README, whose data folder the commands find."""
+    for name in ("data", "docs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "README.md").write_text("above\n<!-- scores -->\nold\n<!-- /scores -->\nbelow\n")
+    monkeypatch.setattr("course_tools.keep.data_folder", lambda: tmp_path / "data")
+    return tmp_path
+
+
+def test_scores_take_the_place_of_their_lectures_rows_and_the_readme_follows(house):
+    keep_scores([row("old", 0.5, "10"), row("glove", 0.8, "02")])
+    new = [
+        row("frozen", 0.9, "10"),
+        row("frozen", 0.7, "10", task="reviews"),
+        row("toy", 1.0, "02", real=False),
+    ]
+    board = keep_scores(new)
+    assert [(it["method"], it["task"]) for it in json.loads(board.read_text())] == [
+        ("glove", "spam"), ("frozen", "spam"), ("frozen", "reviews"),
+    ]  # fmt: skip
+    assert (house / "docs" / "scoreboard.png").read_bytes().startswith(b"\x89PNG")
+    above, table, below = re.split("<!-- /?scores -->\n", (house / "README.md").read_text())
+    assert (above, below) == ("above\n", "below\n")
+    assert table.splitlines()[2:] == ["| frozen | 10 | 0.900 | 0.700 |", "| glove | 02 | 0.800 |  |"]
+
+
+def test_one_command_puts_the_scores_of_several_runs_into_the_readme(house):
+    files = [house / "a.json", house / "b.json"]
+    for file, rows in zip(files, ([row("glove", 0.8, "02")], [row("frozen", 0.9, "10")]), strict=True):
+        file.write_text(json.dumps(rows))
+    ran = CliRunner().invoke(app, ["scores", *map(str, files)])
+    assert ran.exit_code == 0, ran.output
+    assert "| frozen | 10 | 0.900 |  |\n| glove | 02 |" in (house / "README.md").read_text()
+    for wrong in ("lost.json", str(house / "c.json")):
+        (house / "c.json").write_text(json.dumps([row("toy", 1.0, "02", real=False)]))
+        with pytest.raises(CourseError, match="No scores"):
+            CliRunner().invoke(app, ["scores", wrong], catch_exceptions=False)
+
+
+def test_the_readme_has_the_scores_that_the_course_ships():
+    readme = (data_folder().parent / "README.md").read_text(encoding="utf-8")
+    assert scores_table(results.scoreboard(data_folder() / "scoreboard.json")) in readme
