@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from course_utils.plotting.style import COLOURS, GREY, INK, Style, canvas, finish, look, plain
@@ -38,6 +39,8 @@ def intervals(
 ) -> Figure:  # fmt: skip
     """A dot with its 95 % interval for every row, best on top, and a stroke for every seed.
 
+    Two seeds alone get no interval: it would be six times as wide as their distance, and all that the axis shows.
+
     Args:
         frame: columns ``name`` (or ``method``), ``mean``, ``low``, ``high``; optionally ``scores`` (a list, one a seed)
             and ``kind`` ("baseline", "frozen" or "fine-tuned").
@@ -63,6 +66,7 @@ def intervals(
                 _interval(ax, place, rows.loc[name], digits)
         ax.set_xlabel(plain(f"{metric}\n({key})" if head else f"{metric} ({key})"), size=9 if head else None)
         ax.set_title(head, loc="left", size=10)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.grid(axis="y")
         ax.tick_params(axis="y", length=0)
     axes[0, 0].set(yticks=range(len(order)), yticklabels=map(plain, order), ylim=(len(order) - 0.4, -0.6))
@@ -71,8 +75,9 @@ def intervals(
 
 def _interval(ax: Axes, place: int, row: pd.Series, digits: int) -> None:
     colour, _, marker = look(row.get("kind", "frozen"), 2)
-    ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
     strokes = list(row.get("scores", []))
+    if len(strokes) not in (1, 2):
+        ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
     ax.plot(strokes, [place + 0.24] * len(strokes), "|", color=INK, markersize=7, alpha=0.7)
     ax.plot(row["mean"], place, marker, color=colour, markersize=9, markeredgecolor="white")
     ax.annotate(f"{row['mean']:.{digits}f}", (1.02, place), xycoords=("axes fraction", "data"), va="center")
@@ -236,7 +241,8 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
 
 def _ranking(ax: Axes, rows: pd.DataFrame) -> None:
     """Methods with ``mean``, ``low``, ``high`` and ``data``, each at its ``place``."""
-    ax.hlines(rows["place"], rows["low"], rows["high"].clip(upper=1), color=GREY, linewidth=2)
+    sure = rows[rows["seeds"] > 2] if "seeds" in rows else rows  # of two seeds, an interval says nothing
+    ax.hlines(sure["place"], sure["low"], sure["high"].clip(upper=1), color=GREY, linewidth=2)
     for place, mean, data in rows[["place", "mean", "data"]].itertuples(index=False):
         ax.plot(mean, place, "o", color=INK, markersize=7, mfc=INK if data == "real" else "white")
     ax.grid(axis="both")

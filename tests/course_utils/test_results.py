@@ -225,6 +225,15 @@ def test_each_task_has_its_rows_and_its_panel(board):
         add("frozen", [0.9], task="review")
 
 
+def test_two_seeds_alone_get_no_bar(board):
+    add("two", [0.9, 0.95])
+    add("three", [0.9, 0.91, 0.92])
+    add("bare", [0.8])
+    spam, _ = plotting.scoreboard(results.scoreboard()).axes
+    (bars,) = spam.collections
+    assert [part[0, 1] for part in bars.get_segments()] == [1], "three stands second"
+
+
 def test_a_row_from_before_there_were_tasks_is_about_spam(board):
     add("frozen", [0.9])
     old = json.loads(board.read_text())
