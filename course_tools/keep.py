@@ -50,8 +50,20 @@ def recipe(notebook: NotebookNode) -> str:
                         and ast.get_docstring(node) is not None
                     ):
                         node.body = node.body[1:]
-                parts.append(ast.dump(statement))
+                parts.append(str(_plain(statement)))
     return notebooks.digest("\n".join(parts[: last or None]).encode())
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as lists that are the same in every version of Python: without what is empty."""
+    if isinstance(node, list):
+        return [_plain(part) for part in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = [
+        (name, _plain(value)) for name, value in ast.iter_fields(node) if value is not None and value != []
+    ]
+    return [type(node).__name__, fields]
 
 
 def _called(statement: ast.stmt) -> str:

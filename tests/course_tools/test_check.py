@@ -35,9 +35,11 @@ def test_a_lecture_in_form_is_said_to_be_so():
 def test_what_is_wrong_is_said_with_its_lecture_and_cell(check):
     (path,) = check.lectures.iterdir()
     spoil(path, "solution", metadata={"tags": ["solution"]})
+    cells = notebooks.read(path).cells
+    number = 1 + next(i for i, cell in enumerate(cells) if "solution" in cell.metadata.get("tags", []))
     ran = check("00")
     assert ran.exit_code == 1
-    assert f"{path.name}, cell 42: the solution is not folded away" in ran.output
+    assert f"{path.name}, cell {number}: the solution is not folded away" in ran.output
 
 
 def test_a_file_that_cannot_be_read_does_not_hide_the_others(check):

@@ -48,6 +48,15 @@ def test_layout_pictures_and_bounds_do_not_change_a_recipe(other):
     assert recipe(other) == recipe(lecture("x = 1", "y = x + 2"))
 
 
+def test_a_recipe_is_the_same_in_every_version_of_python():
+    code = (
+        'def f(x, *rest: int, key=None) -> "str":\n    """Words."""\n'
+        '    return f"{x:>3} and {key!r}" " joined" if rest else None\n\n\n'
+        "class A:\n    y: int = 0\n\n    def g(self):\n        return [lambda: ..., {1: 2, **{}}, (not True)]\n"
+    )
+    assert recipe(lecture(code)) == "4d08d471c0ac2c104c0de936cf28e0e5572f1becc9a64fedcdace76ece690cf1"
+
+
 @pytest.mark.parametrize(
     "other", [lecture("x = 2", "y = x + 2"), lecture("x = 1"), lecture("y = x + 2", "x = 1")]
 )
