@@ -1,4 +1,4 @@
-"""What a student has done: checks passed and quiz questions answered rightly, kept over restarts.
+"""What a student has done: checks passed and quiz questions answered correctly, kept over restarts.
 
 One small file a lecture: in the folder ``COURSE_PROGRESS``, else on Colab in Google Drive where it is mounted (so that a new
 machine finds it again), else in the course's cache. ``COURSE_PROGRESS=off`` keeps it in memory only: so lectures are

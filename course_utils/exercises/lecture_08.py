@@ -63,7 +63,7 @@ check_hide = exercise(
     only_read="a tensor that it is given, and the ids are still needed: they are what is to be guessed. Work on ids.clone(), or with torch.where, which makes a new tensor.",
     judged=(1, 0),
     parts=(
-        Part("what is read", otherwise=_first_read, said=lambda *_: "You choose rightly; what is read is wrong", of=_shares, shapes=[(lambda *_: None, "it should be that of ids.")],
+        Part("what is read", otherwise=_first_read, said=lambda *_: "You choose correctly; what is read is wrong", of=_shares, shapes=[(lambda *_: None, "it should be that of ids.")],
              kinds={"b": "The two are in the other order: first what is read, then what is chosen."}, mistakes=[
             (lambda read, c, *_: read(c & ~c), f"nothing is hidden. {_FATES}"),
             (lambda read, c, *_: read(c), f"all chosen pieces are masked. {_FATES}"),

@@ -78,7 +78,7 @@ check_freeze = exercise(
         Part("weights", rtol=0, said=lambda *_: "The weights themselves have changed", otherwise="freezing only stops them from learning.", mistakes=[
             (_by(lambda m: m.encoder[1].weight.data.zero_(), _freeze), "freezing only stops them from learning."),
         ]),
-        Part("count", said=lambda n, right, _: f"The model is frozen rightly, but your function returns {n} where {right} parameters are trained", mistakes=[
+        Part("count", said=lambda n, right, _: f"The model is frozen correctly, but your function returns {n} where {right} parameters are trained", mistakes=[
             (_by(_freeze, lambda m: sum(parameter.requires_grad for parameter in m.parameters())),
              "you counted tensors. Each holds many numbers: add up parameter.numel()."),
             (_by(_freeze, _count), "that is all of them, the frozen ones too. Add up those with requires_grad."),

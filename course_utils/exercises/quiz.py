@@ -155,7 +155,7 @@ def quiz_panel(asked: Sequence[Question], lecture: str) -> ipw.VBox:
             if choice.right:
                 solved.add(number)
                 kept.record(lecture, "quiz", question.key)
-            score.value = note(f"{len(solved)} of {len(asked)} questions answered rightly so far.")
+            score.value = note(f"{len(solved)} of {len(asked)} questions answered correctly so far.")
 
         button.on_click(reveal)
         # An explanation must not stand under another choice than its own.

@@ -94,7 +94,7 @@ def confusion(matrix: Any, names: Sequence[str] = ("ham", "spam"), *, real: bool
         [f"{count:,}\n{percent(share)} of {name}" for count, share in zip(counts, row, strict=True)]
         for name, counts, row in zip(ticks, matrix, shares, strict=True)
     ]
-    title = f"{np.trace(matrix):,} of {matrix.sum():,} messages are sorted rightly"
+    title = f"{np.trace(matrix):,} of {matrix.sum():,} messages are sorted correctly"
     if matrix.shape == (2, 2):
         notes[0][1] += "\nwrongly blocked"
         notes[1][0] += "\nmissed"

@@ -84,7 +84,7 @@ def test_the_quiz_by_keyboard_alone(show, stored, shots, flaws):
         verdicts.append(status.inner_text())
     assert len(set(verdicts)) == 3 and sum(text.startswith("✓") for text in verdicts) == 1
     assert radios.count() >= 12
-    see(output).to_contain_text(re.compile(r"1 of \d+ questions answered rightly so far"))
+    see(output).to_contain_text(re.compile(r"1 of \d+ questions answered correctly so far"))
     # The exercise was passed by the folded solution alone, so it does not count.
     see(lecture.output("my_progress(").last).to_contain_text(
         re.compile(rf"{NOTHING_DONE.pattern} \d+, quiz ●○+ 1 of")

@@ -137,7 +137,7 @@ def test_titles_of_the_confusion_matrix_count_the_right_cells():
     two = plotting.confusion([[90, 10], [1, 4]]).get_suptitle().replace("\n", " ")
     assert two == "10 ham wrongly blocked and 1 spam missed, out of 105"
     three = plotting.confusion([[5, 1, 0], [0, 3, 2], [0, 0, 0]], list("abc"))
-    assert three.get_suptitle().replace("\n", " ") == "8 of 11 messages are sorted rightly"
+    assert three.get_suptitle().replace("\n", " ") == "8 of 11 messages are sorted correctly"
     assert "0\n0 % of c" in written(three.axes[0])  # a class without an example divides by nothing
 
 
