@@ -311,8 +311,9 @@ def test_an_interrupted_run_reports_what_had_passed_and_leaves_no_kernel(course,
     course.write("02_long", f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(f'{{os.getpid()}}\\n')\n"
                  f"time.sleep({PATIENCE})")  # fmt: skip
     course.write("03_never", "1")
-    # Where the tests run in the background a child may have Ctrl-C ignored.
-    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    # Where the tests run in the background, or under nohup, a child has these ignored.
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    begin += "signal.signal(signal.SIGTERM, signal.SIG_DFL); signal.signal(getattr(signal, 'SIGHUP', 15), signal.SIG_DFL)"
     script = f"{begin}; from course_tools.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", script, "run", "--jobs", "1"],
