@@ -269,9 +269,15 @@ MUTATIONS = {
     ),
     "one row for real and stand-in data": (
         "results.py",
-        '(old["method"], old["real"]) != (row["method"], row["real"])',
-        'old["method"] != row["method"]',
+        'itemgetter("method", "task", "real")',
+        'itemgetter("method", "task")',
         "test_results.py::test_stand_in_and_real_rows_stand_side_by_side_and_are_told_apart",
+    ),
+    "one row for both tasks": (
+        "results.py",
+        'itemgetter("method", "task", "real")',
+        'itemgetter("method", "real")',
+        "test_results.py::test_each_task_has_its_rows_and_its_panel",
     ),
     "precision passed off as F1": (
         "results.py",
