@@ -39,6 +39,7 @@ LIBRARIES = ["course_tools.grade", "course_utils.features", "course_utils.traini
 LIBRARIES += ["course_utils.exercises.quiz", "sklearn.metrics", "transformers"]
 # How Moodle and Canvas name it: NAME_NUMBER_assignsubmission_file_, NAME_LATE_NUMBER_NUMBER_FILE.
 UPLOADED = re.compile(r"(.+?)_(?:LATE_)?(\d{4,})_.+")
+NEW_PART = re.compile(r"^(?:## |\*\*Exercise \d)", re.MULTILINE)
 LECTURE = re.compile(r"exercises\.lecture_(\d\d)\b|^# (\d\d) · ", re.MULTILINE)
 NEW_NAMESPACES = 0x10000000 | 0x40000000  # CLONE_NEWUSER | CLONE_NEWNET: a network in which nothing is
 DEFINITIONS, IMPORTS = ast.FunctionDef | ast.ClassDef, ast.Import | ast.ImportFrom
@@ -119,7 +120,7 @@ def submissions(folder: Path, out: Path) -> Iterator[tuple[str, Path]]:
 def answers(student: str, path: Path, folded: bool = False) -> list[Answer]:
     """What a notebook holds for each exercise of its lecture, or why it holds nothing.
 
-    An answer's cells are those after the check or the heading before it; folded solutions count if asked for.
+    An answer's cells are those after the check, the heading or the question before it; folded solutions count if asked for.
     """
     try:
         digest, cells = notebooks.digest(path.read_bytes()), notebooks.read(path).cells
@@ -136,7 +137,7 @@ def answers(student: str, path: Path, folded: bool = False) -> list[Answer]:
             solution = tagged(cell, "solution") or cell.source.startswith(SOLUTION)
             own += [cell.source] if is_code and (folded or not solution) else []
             called = [found[check] for check in CHECK.findall(cell.source) if is_code and check in found]
-            if not called and (is_code or not re.search(r"^## ", cell.source, re.MULTILINE)):
+            if not called and (is_code or not NEW_PART.search(cell.source)):
                 continue
             nodes = [node for source in own for node in definitions(source)]
             for answer in called:

@@ -1,6 +1,7 @@
 """Every test runs in profile ci, with a cache of its own; `mirror` is for tests that need the real data."""
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,12 @@ from exercise_contract import name_of
 # A busy machine is slow, not wrong.
 hypothesis.settings.register_profile("course", deadline=None)
 hypothesis.settings.load_profile("course")
+
+# In the background and under nohup a process has signals ignored, and so have its children, which tests interrupt. A child
+# gets back what has a handler here, even one that does nothing.
+for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    if (number := getattr(signal, name, None)) and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 # Read once, before the fixture below hides it from the tests.
 MIRROR = os.environ.get("COURSE_MIRROR")

@@ -311,12 +311,8 @@ def test_an_interrupted_run_reports_what_had_passed_and_leaves_no_kernel(course,
     course.write("02_long", f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(f'{{os.getpid()}}\\n')\n"
                  f"time.sleep({PATIENCE})")  # fmt: skip
     course.write("03_never", "1")
-    # Where the tests run in the background, or under nohup, a child has these ignored.
-    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    begin += "signal.signal(signal.SIGTERM, signal.SIG_DFL); signal.signal(getattr(signal, 'SIGHUP', 15), signal.SIG_DFL)"
-    script = f"{begin}; from course_tools.cli import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", script, "run", "--jobs", "1"],
+        [sys.executable, "-m", "course_tools.cli", "run", "--jobs", "1"],
         cwd=course.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     while not (pid.exists() and pid.read_text().endswith("\n")):
