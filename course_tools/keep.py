@@ -117,10 +117,8 @@ def keep_scores(rows: list[dict[str, Any]]) -> Path:
     path, readme = data_folder() / "scoreboard.json", data_folder().parent / "README.md"
     renewed = {row["lecture"] for row in new}
     old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    rows = [row for row in old if row["lecture"] not in renewed] + new
-    rows.sort(key=lambda row: row["lecture"])
-    # A method stands once; lecture 10 counts on the tokens of all.
-    table = list({(row["method"], row.get("task")): row for row in rows}.values())
+    table = [row for row in old if row["lecture"] not in renewed] + new
+    table.sort(key=lambda row: row["lecture"])
     notebooks.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", path)
     frame = results.scoreboard(path)
     set_style()

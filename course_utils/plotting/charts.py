@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from course_utils.plotting.style import COLOURS, GREY, INK, Style, canvas, finish, look, plain
+from course_utils.results import TASKS
 
 STRETCHED = 0.9  # the scoreboard stretches its axis towards 1 where methods come so far
 
@@ -200,8 +201,6 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
     """
     if frame.empty:
         raise ValueError("The scoreboard is empty: run lecture 10, which adds the first rows.")
-    if "task" not in frame:
-        frame = frame.assign(task="spam")
     lines_of = frame.groupby(["method", "data"], sort=False)  # a method on real and on stand-in data has two
     frame = frame.assign(place=lines_of.ngroup())
     order = [method for method, _ in lines_of.groups]
@@ -213,7 +212,7 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
     leaders = []
     for ax, (task, rows) in zip(axes, tasks.items(), strict=False):
         _ranking(ax, rows)
-        metric = "accuracy on reviews" if task == "reviews" else "spam F1"
+        metric = TASKS[task]
         note = "bars: 95 % interval over seeds" + (
             "; hollow: stand-in data" if (rows.data != "real").any() else ""
         )
@@ -241,7 +240,7 @@ def scoreboard(frame: pd.DataFrame) -> Figure:
 
 def _ranking(ax: Axes, rows: pd.DataFrame) -> None:
     """Methods with ``mean``, ``low``, ``high`` and ``data``, each at its ``place``."""
-    sure = rows[rows["seeds"] > 2] if "seeds" in rows else rows  # of two seeds, an interval says nothing
+    sure = rows[rows["seeds"] > 2]  # of two seeds, an interval says nothing
     ax.hlines(sure["place"], sure["low"], sure["high"].clip(upper=1), color=GREY, linewidth=2)
     for place, mean, data in rows[["place", "mean", "data"]].itertuples(index=False):
         ax.plot(mean, place, "o", color=INK, markersize=7, mfc=INK if data == "real" else "white")

@@ -392,6 +392,8 @@ def test_the_ranking_has_interval_mean_and_size_of_a_method_in_its_row():
             "high": [1.02, 0.93, 0.7],
             "trainable parameters": [1_000_000, 2_000, 0],
             "data": ["real", "stand-in", "real"],
+            "task": "spam",
+            "seeds": 5,
         }
     )
     figure = plotting.scoreboard(frame)
@@ -683,7 +685,7 @@ DRAW = {
     "word_map": lambda a, b: plotting.word_map(np.eye(4)[:, :2], {a: [a, b], b: [b, a]}, a),
     "label_points": lambda a, b: label_points(a, b),
     "scoreboard": lambda a, b: plotting.scoreboard(
-        pd.DataFrame({"method": [a, b], "mean": 0.9, "low": 0.8, "high": 0.95, "trainable parameters": 3, "data": "real"})
+        pd.DataFrame({"method": [a, b], "mean": 0.9, "low": 0.8, "high": 0.95, "trainable parameters": 3, "data": "real", "task": "spam", "seeds": 5})
     ),
     "pieces_picture": lambda a, b: plotting.pieces_picture([([a, b], [1, 2], [(0, 1), (1, 2)])], a),
     "window_picture": lambda a, b: plotting.window_picture([a, b], [0, 1], 1),
