@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,17 @@ class VectorStore:
         self.file = folder / f"{name[:32]}.sqlite"
         self.usable = True
 
-    def read(self, keys: list[bytes], width: int) -> dict[bytes, np.ndarray]:
-        """The vectors that are stored under some of these keys, each float32 (width,)."""
+    def read(self, sizes: Mapping[bytes, int]) -> dict[bytes, np.ndarray]:
+        """The vectors that are stored under some of these keys, each float32 (size,)."""
         vectors, damaged = {}, 0
         with self._guarded():
             if not self.file.exists():
                 return {}
             with closing(self._connect()) as database:
-                for key in keys:
+                for key, size in sizes.items():
                     query = "SELECT vector, checksum FROM vectors WHERE key = ?"
                     for vector, checksum in database.execute(query, (key,)):
-                        if isinstance(vector, bytes) and (_checksum(key, vector), 4 * width) == (
+                        if isinstance(vector, bytes) and (_checksum(key, vector), 4 * size) == (
                             checksum,
                             len(vector),
                         ):

@@ -5,10 +5,11 @@ An encoder that does not learn gives a message the same vector in every epoch. S
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -125,32 +126,124 @@ def encode(
         TypeError: if a text is not a string.
         ValueError: for an unknown setting, a pooler that nobody trained, half a character, or an encoder in training mode.
     """
-    model, texts = encoder.model, strings(texts)
-    depth, device = model.config.num_hidden_layers, next(model.parameters()).device
-    named = {f"layers[{i}]": layer for i, layer in enumerate(np.atleast_1d(layers).tolist())}
-    layers, (max_length,) = tuple(checked(-depth - 1, **named)), checked(3, max_length=max_length)
-    _check(encoder, pooling, max_length, layers, precision)
-    layers = tuple(layer % (depth + 1) for layer in layers)
-    if precision == "bf16" and not has_bf16(device):
-        print(f"bf16 is not supported by this {device.type}, so fp32 is used.")
-        precision = "fp32"
-
+    texts, depth = strings(texts), encoder.model.config.num_hidden_layers
+    (max_length,) = checked(3, max_length=max_length)
+    layers, precision = _settled(encoder, pooling, max_length, layers, precision)
     # The encoder sees ids, so ids say what is equal: "Hi" and "hi" to an uncased one, and all that truncation makes equal.
     ids = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
-    keys = [hashlib.blake2b(np.array(row, dtype="<i4").tobytes(), digest_size=16).digest() for row in ids]
+    keys = [_key(row) for row in ids]
     rows = dict(zip(keys, ids, strict=True))
     width = encoder.hidden_size * len(_parts(pooling, layers, depth))
-    store, vectors = None, {}
-    if cache and texts:
-        settings = {"pooling": pooling, "layers": layers, "precision": precision}
-        weights = {"encoder": encoder.digest, "weights": weights_checksum(model)}
+    sizes = dict.fromkeys(rows, width)
+    settings = {"pooling": pooling, "layers": layers, "precision": precision}
+    vectors = _once(encoder, rows, sizes, settings, cache, partial(_vectors, encoder, pooling, layers))
+    return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, width), dtype=np.float32)
+
+
+def encode_words(
+    sentences: Sequence[Sequence[str]], encoder: Encoder, *, pieces: str = "first", layers: Sequence[int] = (-1,),
+    precision: str = "fp32", cache: bool = True,
+) -> list[np.ndarray]:  # fmt: skip
+    """A vector for each word of each sentence, from a frozen encoder; encoded and kept as by :func:`encode`.
+
+    A word that the tokenizer takes for nothing at all (a lone variation selector, white space) is read as [UNK], so that every
+    word has a vector. A sentence that is longer than the encoder reads goes through it in windows that overlap by half; a word
+    takes its vector from the window in which it stands farthest from an edge.
+
+    Args:
+        sentences: n lists of words.
+        encoder: what :func:`load_encoder` returns.
+        pieces: which of a word's pieces stand for it: ``first``, as for BERT's tagger (Devlin et al., 2019, section 5.3), or
+            their ``mean``.
+        layers, precision, cache: as for :func:`encode`; several layers are concatenated.
+
+    Returns:
+        For each sentence float32, shape (words, hidden_size x number of layers).
+
+    Raises:
+        TypeError: if a sentence is a string, or a word is none.
+        ValueError: for an unknown setting, half a character, or an encoder in training mode.
+    """
+    config, width = encoder.model.config, encoder.hidden_size * len(layers)
+    layers, precision = _settled(encoder, "mean", config.max_position_embeddings, layers, precision)
+    if pieces not in ("first", "mean"):
+        raise ValueError(f"pieces={pieces!r}: choose first or mean.")
+    sentences, tokenizer = [strings(sentence) for sentence in sentences], encoder.tokenizer
+    room = config.max_position_embeddings - 2  # [CLS] and [SEP] stand around them
+    words = list(dict.fromkeys(chain(*sentences)))
+    found = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+    of_word = {word: (ids or [tokenizer.unk_token_id])[:room] for word, ids in zip(words, found, strict=True)}
+    rows, counts, places = (
+        {},
+        {},
+        [],
+    )  # of each sentence: the windows' keys, and which of their words it takes
+    for sentence in sentences:
+        ids = [of_word[word] for word in sentence]
+        places.append([])
+        for first, last, start, end in _windows([len(word) for word in ids], room):
+            row = [tokenizer.cls_token_id, *chain(*ids[first:last]), tokenizer.sep_token_id]
+            key = _key(row, lengths := [len(word) for word in ids[first:last]])
+            rows[key], counts[key] = row, np.array(lengths, dtype=int)
+            places[-1].append((key, start - first, end - first))
+    sizes = {key: width * len(lengths) for key, lengths in counts.items()}
+    settings = {"pieces": pieces, "layers": layers, "precision": precision}
+    vectors = _once(
+        encoder, rows, sizes, settings, cache, partial(_word_vectors, encoder, pieces, layers, counts)
+    )
+    none = np.zeros((0, width), dtype=np.float32)
+    return [
+        np.concatenate([none, *(vectors[key].reshape(-1, width)[start:end] for key, start, end in taken)])
+        for taken in places
+    ]
+
+
+def _windows(lengths: Sequence[int], room: int) -> list[tuple[int, int, int, int]]:
+    """Windows of at most ``room`` pieces over words of so many pieces each, every one beginning half a room after the last.
+
+    Returns:
+        For each window its first word and the one after its last, and of these those that it is taken for: each word once, where
+        it stands farthest from an edge that is not the sentence's.
+    """
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    spans = []
+    first = 0
+    while not spans or spans[-1][1] < len(lengths):
+        last = int(np.searchsorted(ends, starts[first] + room, side="right")) if lengths else 0
+        spans.append((first, last))
+        halfway = int(np.searchsorted(starts, starts[first] + room // 2)) if last else 0
+        first = min(max(halfway, first + 1), last)  # no word is left out between two windows
+    # Where two windows overlap, each word goes to the one whose edge is farther: they part in the middle.
+    middles = [
+        int(np.searchsorted(starts, (starts[b] + ends[a - 1]) / 2)) for (_, a), (b, _) in pairwise(spans)
+    ]
+    cuts = [0, *middles, len(lengths)]
+    return [(*span, *cut) for span, cut in zip(spans, pairwise(cuts), strict=True)]
+
+
+def _key(row: Sequence[int], *more: Sequence[int]) -> bytes:
+    return hashlib.blake2b(
+        b"".join(np.array(part, dtype="<i4").tobytes() for part in (row, *more)), digest_size=16
+    ).digest()
+
+
+def _once(
+    encoder: Encoder, rows: dict[bytes, list[int]], sizes: dict[bytes, int], settings: dict[str, Any], cache: bool,
+    pool: Callable[..., list[np.ndarray]],
+) -> dict[bytes, np.ndarray]:  # fmt: skip
+    """What the encoder makes of each row of ids, so many numbers each: read from the cache, or computed and stored there."""
+    store, vectors, layers, precision = None, {}, settings["layers"], settings["precision"]
+    if cache and rows:
+        weights = {"encoder": encoder.digest, "weights": weights_checksum(encoder.model)}
         store = VectorStore(cache_folder() / "features", weights | settings)
-        vectors = store.read(list(rows), width)
+        vectors = store.read(sizes)
     missing = [key for key in rows if key not in vectors]
     lengths = [len(rows[key]) for key in missing]
+    device = next(encoder.model.parameters()).device
     tokens_per_batch = TOKENS_PER_BATCH["cpu" if device.type == "cpu" else "gpu"]
     batches = [[missing[i] for i in batch] for batch in length_bucketed(lengths, tokens_per_batch)]
-    compute = partial(_vectors, encoder, rows, pooling, layers, precision)
+    compute = partial(_through, encoder, rows, layers, precision, pool)
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     unsaved: dict[bytes, np.ndarray] = {}
     saved_at = time.monotonic()
@@ -168,8 +261,21 @@ def encode(
         finally:
             if store and unsaved:
                 store.write(unsaved)
-    vectors |= unsaved
-    return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, width), dtype=np.float32)
+    return vectors | unsaved
+
+
+def _settled(
+    encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int], precision: str
+) -> tuple[tuple[int, ...], str]:
+    """Layers counted from 0, and a precision that the device has, of settings that were checked."""
+    depth, device = encoder.model.config.num_hidden_layers, next(encoder.model.parameters()).device
+    named = {f"layers[{i}]": layer for i, layer in enumerate(np.atleast_1d(layers).tolist())}
+    layers = tuple(checked(-depth - 1, **named))
+    _check(encoder, pooling, max_length, layers, precision)
+    if precision == "bf16" and not has_bf16(device):
+        print(f"bf16 is not supported by this {device.type}, so fp32 is used.")
+        precision = "fp32"
+    return tuple(layer % (depth + 1) for layer in layers), precision
 
 
 def _check(encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int], precision: str) -> None:
@@ -222,11 +328,11 @@ def _parts(pooling: str, layers: tuple[int, ...], depth: int) -> list[tuple[int,
 
 
 @torch.inference_mode()
-def _vectors(
-    encoder: Encoder, rows: dict[bytes, list[int]], pooling: str, layers: tuple[int, ...], precision: str,
-    batch: list[bytes],
-) -> tuple[list[bytes], np.ndarray]:  # fmt: skip
-    """The vectors of one batch, shape (rows, width); the batch comes back with them."""
+def _through(
+    encoder: Encoder, rows: dict[bytes, list[int]], layers: tuple[int, ...], precision: str,
+    pool: Callable[..., list[np.ndarray]], batch: list[bytes],
+) -> tuple[list[bytes], list[np.ndarray]]:  # fmt: skip
+    """One batch through the encoder, and what is read out of it, an array for each row; the batch comes back with them."""
     device, depth = next(encoder.model.parameters()).device, encoder.model.config.num_hidden_layers
     padded = pad_rows([rows[key] for key in batch], encoder.tokenizer.pad_token_id)
     ids, mask = (part.to(device) for part in padded)
@@ -234,9 +340,33 @@ def _vectors(
     needed = mask if len(rows[batch[0]]) > len(rows[batch[-1]]) else None
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         output = encoder.model(input_ids=ids, attention_mask=needed, output_hidden_states=layers != (depth,))
-    states = output.hidden_states or {depth: output.last_hidden_state}
+    return batch, pool(output.hidden_states or {depth: output.last_hidden_state}, output, mask, batch)
+
+
+def _vectors(
+    encoder: Encoder, pooling: str, layers: tuple[int, ...], states: Any, output: Any, mask: torch.Tensor, batch: list[bytes]
+) -> list[np.ndarray]:  # fmt: skip
+    """A vector for each text of a batch."""
     pooled = [
         output.pooler_output if way == "pooler" else pool_states(states[layer].float(), mask, way)
-        for layer, way in _parts(pooling, layers, depth)
+        for layer, way in _parts(pooling, layers, encoder.model.config.num_hidden_layers)
     ]
-    return batch, torch.cat(pooled, dim=-1).float().cpu().numpy()
+    return [*torch.cat(pooled, dim=-1).float().cpu().numpy()]
+
+
+def _word_vectors(
+    encoder: Encoder, pieces: str, layers: tuple[int, ...], counts: dict[bytes, np.ndarray],
+    states: Any, output: Any, mask: torch.Tensor, batch: list[bytes],
+) -> list[np.ndarray]:  # fmt: skip
+    """For each sentence of a batch the vectors of its words, one behind the other."""
+    joined = torch.cat([states[layer].float() for layer in layers], dim=-1).cpu().numpy()
+    vectors = []
+    for row, key in zip(joined, batch, strict=True):
+        lengths = counts[key]
+        starts = 1 + np.cumsum(lengths) - lengths  # [CLS] comes first
+        if pieces == "first":
+            vectors.append(row[starts].ravel())
+        else:
+            sums = np.add.reduceat(row[: 1 + lengths.sum()], starts)
+            vectors.append((sums / lengths[:, None].astype(np.float32)).ravel())
+    return vectors
