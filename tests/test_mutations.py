@@ -329,7 +329,7 @@ MUTATIONS = {
     ),
     "vectors of a model as it was before its training": (
         "features/encoder.py",
-        '"weights": weights_checksum(model)',
+        '"weights": weights_checksum(encoder.model)',
         '"weights": 0',
         "test_features.py::test_a_model_that_was_trained_on_is_another_encoder",
     ),
