@@ -1,8 +1,10 @@
 """The course's data sets: from verified files to tidy frames with labels, splits and marked duplicates."""
 
+from course_utils.datasets.claims import load_claims
 from course_utils.datasets.corpora import Corpus, load_corpus
 from course_utils.datasets.languages import attach, load_language, suffix_language
 from course_utils.datasets.messages import fold, load_sms, mark_duplicates, repair_text
-from course_utils.datasets.names import NAME_TYPES, load_entities
+from course_utils.datasets.names import NAME_TYPES, PARTS_OF_SPEECH, load_entities, load_parts_of_speech
+from course_utils.datasets.pairs import load_pairs
 from course_utils.datasets.relations import load_analogies, load_glove, load_senses, load_similarities
 from course_utils.datasets.reviews import load_reviews

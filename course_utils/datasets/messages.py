@@ -180,3 +180,13 @@ def stratified(labels: np.ndarray, used: np.ndarray, seed: int) -> np.ndarray:
     names = np.full(len(labels), "unused", dtype=object)
     names[train], names[validation], names[test] = "train", "validation", "test"
     return names
+
+
+def limit_training(frame: pd.DataFrame, train: int | None, seed: int) -> None:
+    """Leave ``train`` rows of that split in the shares of the labels (a smaller draw lies within a larger one)."""
+    if train is not None and train < 4:
+        raise ValueError(f"train must be a whole number from 4 on, not {train!r}.")
+    mixed = frame[frame["split"] == "train"].sample(frac=1, random_state=SEED + seed)
+    of_label = mixed.groupby("label")["label"]
+    share = (of_label.cumcount() + 0.5) / of_label.transform("size")  # of its label's rows, up to this one
+    frame.loc[share.sort_values(kind="stable").index[train or len(share) :], "split"] = "unused"

@@ -1,5 +1,7 @@
-"""WNUT-17: posts in which every name is marked with its type."""
+"""Sentences in which every word has a tag: the names in posts (WNUT-17), and parts of speech (UD English-EWT)."""
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,10 @@ from course_utils.datasets.messages import SEED, read_lines, sourced
 
 NAME_TYPES = ("person", "location", "corporation", "product", "creative-work", "group")
 _TAGS = {"O", *(f"{place}-{kind}" for place in "BI" for kind in NAME_TYPES)}
+PARTS_OF_SPEECH = (
+    *("ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT"),
+    *("SCONJ", "SYM", "VERB", "X"),
+)
 
 
 def load_entities() -> pd.DataFrame:
@@ -29,7 +35,7 @@ def load_entities() -> pd.DataFrame:
         course_utils.assets.AssetError: if neither the files nor the stand-in can be found.
     """
     asset = resolve("wnut17")
-    parts = [_read_tagged(asset.path(file)) for file in asset.files]
+    parts = [_read_tagged(asset.path(file), _TAGS) for file in asset.files]
     messages = [message for part in parts for message in part]
     if asset.real:
         splits = np.repeat(["train", "validation", "test"], [len(part) for part in parts])
@@ -39,19 +45,42 @@ def load_entities() -> pd.DataFrame:
     return sourced(pd.DataFrame(messages, columns=["tokens", "tags"]).assign(split=splits), asset)
 
 
-def _read_tagged(path: Path) -> list[tuple[list[str], list[str]]]:
-    """The messages of a file of ``token TAB tag`` lines; between two is a line that is empty or holds a tab."""
+def load_parts_of_speech(*, profile: str | None = None) -> pd.DataFrame:
+    """UD English-EWT (weblogs, mails, reviews, answers, newsgroups), or the stand-in where it cannot be had.
+
+    Returns:
+        As :func:`load_entities`, the tags being :data:`PARTS_OF_SPEECH` (``don't`` is two tokens, ``do`` and
+        ``n't``); ``train`` (1,700) and ``validation`` (301) are from the treebank's development part, in an
+        order drawn once, and ``test`` (2,077) is its test part: 77 sentences like "Thanks" stand in both.
+    """
+    asset = resolve("ud-english-ewt", profile=profile)
+    parts = [_read_tagged(asset.path(file), PARTS_OF_SPEECH) for file in asset.files]
+    train, validation = (1700, 2001) if asset.real else (0.60 * len(parts[0]), 0.75 * len(parts[0]))
+    drawn = np.random.default_rng(SEED).permutation(len(parts[0]))
+    splits = np.select([drawn < train, drawn < validation], ["train", "validation"], "test").tolist()
+    frame = pd.DataFrame([sentence for part in parts for sentence in part], columns=["tokens", "tags"])
+    return sourced(frame.assign(split=splits + ["test"] * (len(frame) - len(splits))), asset)
+
+
+def _read_tagged(path: Path, allowed: Collection[str]) -> list[tuple[list[str], list[str]]]:
+    """The messages of a file of ``token TAB tag`` lines; between two is a line that is empty or holds a tab.
+
+    In CoNLL-U, rows numbered by a range (``3-4``) or a decimal (``5.1``) are no tokens of their own.
+    """
+    rich = path.suffix == ".conllu"
     messages: list[tuple[list[str], list[str]]] = []
     tokens: list[str] = []
     tags: list[str] = []
     for number, line in enumerate([*read_lines(path), ""], 1):
+        if rich and re.match(r"#|\d+[-.]\d+\t", line):
+            continue
         if line.strip():
-            token, _, tag = line.partition("\t")
+            token, _, tag = "\t".join(line.split("\t")[1:4:2] if rich else [line]).partition("\t")
             tag = tag.strip()
             place = f"{path}, line {number}"
-            if not token.strip() or tag not in _TAGS:
-                raise ValueError(f"{place}: expected token, tab, and O, B-TYPE or I-TYPE, not {line[:40]!r}.")
-            if tag[0] == "I" and (not tags or tags[-1][1:] != tag[1:]):
+            if not token.strip() or tag not in allowed:
+                raise ValueError(f"{place}: expected token, tab, and a tag of the set, not {line[:40]!r}.")
+            if tag[:2] == "I-" and (not tags or tags[-1][1:] != tag[1:]):
                 raise ValueError(f"{place}: {tag} continues no name.")
             tokens.append(token)
             tags.append(tag)

@@ -7,7 +7,7 @@ import pytest
 
 from course_utils.assets import store
 from course_utils.datasets import NAME_TYPES, load_entities
-from course_utils.datasets.names import _read_tagged
+from course_utils.datasets.names import _TAGS, _read_tagged
 
 SPLITS = ["train", "validation", "test"]
 
@@ -107,7 +107,7 @@ def test_tags_in_another_encoding_are_named(messages):
 @pytest.mark.parametrize("end", ["", "\n", "\n\t\n"])
 def test_messages_are_parted_by_lines_of_white_space(blank, end, messages):
     path = messages(f"Kim\tB-person\nBo\tI-person\n{blank}a\x85b\tO{end}")
-    assert _read_tagged(path) == [
+    assert _read_tagged(path, _TAGS) == [
         (["Kim", "Bo"], ["B-person", "I-person"]),
         (["a\x85b"], ["O"]),
     ]
