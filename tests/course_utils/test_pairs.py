@@ -1,0 +1,40 @@
+"""load_pairs: reading, splits and the draw of fewer training pairs, on small files, stand-in and real data."""
+
+import pytest
+
+from course_utils.assets import store
+from course_utils.datasets import load_pairs
+
+HEADER = "label\tnumber\tkind\tfirst\tsecond\n"
+
+
+def test_the_shipped_stand_in():
+    frame = load_pairs()
+    assert list(frame.columns) == ["first", "second", "label", "split"]
+    assert frame.attrs["real"] is False and 0.6 < frame["label"].mean() < 0.7
+    assert set(frame["split"]) == {"train", "validation", "test"}
+    assert frame.equals(load_pairs()) and not frame["split"].equals(load_pairs(seed=1)["split"])
+
+
+def test_fewer_pairs_keep_the_shares_and_lie_within_more():
+    few, more = (load_pairs(train=number)["split"] == "train" for number in (12, 24))
+    assert (few.sum(), more.sum()) == (12, 24) and (more | ~few).all()
+    assert load_pairs(train=12)["label"][few].sum() == 8
+    with pytest.raises(ValueError, match="from 4 on"):
+        load_pairs(train=3)
+
+
+@pytest.mark.parametrize("line", ["1\t2\tx\tonly one\n", "2\t2\tx\tone\tother\n", "1\t2\tx\t \tother\n"])
+def test_malformed_lines_are_named(line, tmp_path, monkeypatch):
+    (tmp_path / "pairs_standin.tsv").write_text("\ufeff" + HEADER + '1\t1\tx\t"a\tb\n' + line, encoding="utf-8")
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path)
+    with pytest.raises(ValueError, match="line 3"):
+        load_pairs()
+
+
+def test_the_real_pairs(mirror):
+    if not (mirror / "msr-paraphrase").is_dir():
+        pytest.skip("needs msr-paraphrase in COURSE_MIRROR")
+    frame = load_pairs(profile="laptop")
+    assert frame["split"].value_counts().to_dict() == {"train": 3576, "test": 1725, "validation": 500}
+    assert frame["label"].sum() == 3900 and "MSR-SSLA" in frame.attrs["licence"]
