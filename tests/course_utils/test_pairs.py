@@ -26,7 +26,9 @@ def test_fewer_pairs_keep_the_shares_and_lie_within_more():
 
 @pytest.mark.parametrize("line", ["1\t2\tx\tonly one\n", "2\t2\tx\tone\tother\n", "1\t2\tx\t \tother\n"])
 def test_malformed_lines_are_named(line, tmp_path, monkeypatch):
-    (tmp_path / "pairs_standin.tsv").write_text("\ufeff" + HEADER + '1\t1\tx\t"a\tb\n' + line, encoding="utf-8")
+    (tmp_path / "pairs_standin.tsv").write_text(
+        "\ufeff" + HEADER + '1\t1\tx\t"a\tb\n' + line, encoding="utf-8"
+    )
     monkeypatch.setattr(store, "data_folder", lambda: tmp_path)
     with pytest.raises(ValueError, match="line 3"):
         load_pairs()
