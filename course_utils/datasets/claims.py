@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from course_utils.assets import resolve
-from course_utils.datasets.messages import limit_training, read_lines, sourced, stratified
+from course_utils.datasets.messages import letters, limit_training, read_lines, sourced, stratified
 
 
 def load_claims(*, seed: int = 0, train: int | None = None, profile: str | None = None) -> pd.DataFrame:
@@ -30,9 +30,9 @@ def load_claims(*, seed: int = 0, train: int | None = None, profile: str | None 
     asset = resolve("claimbuster", profile=profile)
     parts = [_read(asset.path(file)) for file in asset.files]
     frame = pd.concat(parts, ignore_index=True)
-    letters = frame["text"].str.casefold().str.replace(r"[\W_]+", "", regex=True)
+    said = letters(frame["text"])
     expert = frame.index >= len(parts[0])
-    used = ~(expert | letters.duplicated() | letters.isin(letters[expert]))
+    used = ~(expert | said.duplicated() | said.isin(said[expert]))
     splits = stratified(frame["label"].to_numpy(), used.to_numpy(), seed)
     frame.insert(2, "split", np.where(expert, "expert", splits))
     limit_training(frame, train, seed)
@@ -41,10 +41,12 @@ def load_claims(*, seed: int = 0, train: int | None = None, profile: str | None 
 
 def _read(path: Path) -> pd.DataFrame:
     """The sentences of a JSON list: ``text``, ``label``, and ``speaker`` and ``year`` where it has them."""
-    frame = pd.DataFrame(
-        json.loads("\n".join(read_lines(path))), columns=["text", "label", "speaker", "year"]
-    )
-    frame = frame.dropna(axis=1, how="all")
+    try:
+        entries = json.loads("\n".join(read_lines(path)))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: this is no JSON ({error.msg}).") from error
+    frame = pd.DataFrame(entries, columns=["text", "label", "speaker", "year"])
+    frame = frame.drop(columns=[name for name in ("speaker", "year") if frame[name].isna().all()])
     wrong = ~frame["label"].isin([0, 1]) | ~frame["text"].str.contains(r"\w", na=False)
     if wrong.any():
         raise ValueError(f"{path}, entry {wrong.argmax() + 1}: expected a text, and the label 0 or 1.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from course_utils.arguments import checked
 from course_utils.assets import Resolved, resolve
 
 SEED = 2018  # of the splits that are drawn: the random_state of the widely copied tutorial
@@ -182,11 +183,17 @@ def stratified(labels: np.ndarray, used: np.ndarray, seed: int) -> np.ndarray:
     return names
 
 
+def letters(texts: pd.Series) -> pd.Series:
+    """Texts without case, white space and punctuation: what is equal then is a repetition."""
+    return texts.str.casefold().str.replace(r"[\W_]+", "", regex=True)
+
+
 def limit_training(frame: pd.DataFrame, train: int | None, seed: int) -> None:
     """Leave ``train`` rows of that split in the shares of the labels (a smaller draw lies within a larger one)."""
-    if train is not None and train < 4:
-        raise ValueError(f"train must be a whole number from 4 on, not {train!r}.")
+    if train is None:
+        return
+    (train,) = checked(4, train=train)
     mixed = frame[frame["split"] == "train"].sample(frac=1, random_state=SEED + seed)
     of_label = mixed.groupby("label")["label"]
     share = (of_label.cumcount() + 0.5) / of_label.transform("size")  # of its label's rows, up to this one
-    frame.loc[share.sort_values(kind="stable").index[train or len(share) :], "split"] = "unused"
+    frame.loc[share.sort_values(kind="stable").index[train:], "split"] = "unused"

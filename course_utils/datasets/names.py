@@ -67,7 +67,7 @@ def _read_tagged(path: Path, allowed: Collection[str]) -> list[tuple[list[str], 
 
     In CoNLL-U, rows numbered by a range (``3-4``) or a decimal (``5.1``) are no tokens of their own.
     """
-    rich = path.suffix == ".conllu"
+    rich, known = path.suffix == ".conllu", ", ".join(sorted(allowed))
     messages: list[tuple[list[str], list[str]]] = []
     tokens: list[str] = []
     tags: list[str] = []
@@ -79,7 +79,7 @@ def _read_tagged(path: Path, allowed: Collection[str]) -> list[tuple[list[str], 
             tag = tag.strip()
             place = f"{path}, line {number}"
             if not token.strip() or tag not in allowed:
-                raise ValueError(f"{place}: expected token, tab, and a tag of the set, not {line[:40]!r}.")
+                raise ValueError(f"{place}: expected token, tab, and one of {known}, not {line[:40]!r}.")
             if tag[:2] == "I-" and (not tags or tags[-1][1:] != tag[1:]):
                 raise ValueError(f"{place}: {tag} continues no name.")
             tokens.append(token)

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from course_utils.assets import resolve
-from course_utils.datasets.messages import SEED, read_lines, read_table, repair_text, sourced, stratified
+from course_utils.datasets.messages import (
+    SEED,
+    letters,
+    read_lines,
+    read_table,
+    repair_text,
+    sourced,
+    stratified,
+)
 
 POLARITIES = {"negative": 0, "positive": 1}
 _OF_FILE = {".neg": "negative", ".pos": "positive"}  # the real files hold one label each
@@ -44,8 +52,7 @@ def load_reviews(*, seed: int = 0, train: int | None = None, profile: str | None
             f"{asset.folder} has {counts[1]} positive and {counts[0]} negative sentences; "
             "splits need at least ten of each."
         )
-    letters = frame["text"].str.casefold().str.replace(r"[\W_]+", "", regex=True)
-    frame["split"] = stratified(labels, ~letters.duplicated().to_numpy(), seed)
+    frame["split"] = stratified(labels, ~letters(frame["text"]).duplicated().to_numpy(), seed)
     if train is not None:
         if train != max(2, train // 2 * 2):
             raise ValueError(f"train must be an even number from 2 on, half for each label, not {train!r}.")

@@ -164,20 +164,20 @@ def encode_words(
         TypeError: if a sentence is a string, or a word is none.
         ValueError: for an unknown setting, half a character, or an encoder in training mode.
     """
-    config, width = encoder.model.config, encoder.hidden_size * len(layers)
-    layers, precision = _settled(encoder, "mean", config.max_position_embeddings, layers, precision)
+    positions = encoder.model.config.max_position_embeddings
+    layers, precision = _settled(encoder, "mean", positions, layers, precision)
+    width = encoder.hidden_size * len(layers)
     if pieces not in ("first", "mean"):
         raise ValueError(f"pieces={pieces!r}: choose first or mean.")
     sentences, tokenizer = [strings(sentence) for sentence in sentences], encoder.tokenizer
-    room = config.max_position_embeddings - 2  # [CLS] and [SEP] stand around them
+    room = positions - 2  # [CLS] and [SEP] stand around them
     words = list(dict.fromkeys(chain(*sentences)))
     found = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
     of_word = {word: (ids or [tokenizer.unk_token_id])[:room] for word, ids in zip(words, found, strict=True)}
-    rows, counts, places = (
-        {},
-        {},
-        [],
-    )  # of each sentence: the windows' keys, and which of their words it takes
+    rows: dict[bytes, list[int]] = {}
+    counts: dict[bytes, np.ndarray] = {}  # pieces of each word
+    # Of each sentence: its windows' keys, and from which word to which they are taken for.
+    places: list[list[tuple[bytes, int, int]]] = []
     for sentence in sentences:
         ids = [of_word[word] for word in sentence]
         places.append([])

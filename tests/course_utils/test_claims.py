@@ -24,6 +24,21 @@ def test_a_malformed_entry_is_named(entry, tmp_path, monkeypatch):
         load_claims()
 
 
+def test_what_is_no_json_is_named_with_its_line(tmp_path, monkeypatch):
+    (tmp_path / "claims_standin.json").write_text('[{"text": "Yes.", "label": 0},\n{"text": }]')
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path)
+    with pytest.raises(ValueError, match=r"claims_standin\.json, line 2"):
+        load_claims()
+
+
+def test_a_repetition_is_unused_whatever_its_case_and_punctuation(tmp_path, monkeypatch):
+    said = [f"Sentence {chr(97 + i)} of a speech." for i in range(20)]
+    rows = [{"text": text, "label": i % 2} for i, text in enumerate([*said, "sentence B, of a  speech!"])]
+    (tmp_path / "claims_standin.json").write_text(json.dumps(rows))
+    monkeypatch.setattr(store, "data_folder", lambda: tmp_path)
+    assert (load_claims()["split"] == "unused").tolist() == [False] * 20 + [True]
+
+
 def test_the_real_claims(mirror):
     if not (mirror / "claimbuster").is_dir():
         pytest.skip("needs claimbuster in COURSE_MIRROR")

@@ -20,8 +20,9 @@ def test_fewer_pairs_keep_the_shares_and_lie_within_more():
     few, more = (load_pairs(train=number)["split"] == "train" for number in (12, 24))
     assert (few.sum(), more.sum()) == (12, 24) and (more | ~few).all()
     assert load_pairs(train=12)["label"][few].sum() == 8
-    with pytest.raises(ValueError, match="from 4 on"):
-        load_pairs(train=3)
+    for wrong in (3, 4.5, "8"):
+        with pytest.raises(ValueError, match="whole number, 4 or more"):
+            load_pairs(train=wrong)
 
 
 @pytest.mark.parametrize("line", ["1\t2\tx\tonly one\n", "2\t2\tx\tone\tother\n", "1\t2\tx\t \tother\n"])

@@ -44,6 +44,11 @@ def test_layers_are_joined_in_the_order_given(bert):  # noqa: F811
     np.testing.assert_array_equal(joined, np.concatenate(parts, axis=1))
 
 
+def test_one_layer_may_stand_alone(bert):  # noqa: F811
+    alone, listed = (encode_words([SENTENCE], bert, layers=it, cache=False)[0] for it in (np.int64(1), [1]))
+    np.testing.assert_array_equal(alone, listed)
+
+
 def test_words_that_the_tokenizer_takes_for_nothing_are_unknown_ones(encoder):  # noqa: F811
     words = ["nice", "\ufe0f", "", "film"]
     (vectors,) = encode_words([words], encoder, cache=False)
@@ -113,6 +118,7 @@ def test_what_was_encoded_is_read_back_and_words_are_no_texts(encoder, forwards)
 @pytest.mark.parametrize(
     ("sentences", "options", "error", "message"),
     [
+        ([["a"]], {"layers": 1.5}, ValueError, "layers"),
         (["not words"], {}, TypeError, "list of strings"),
         ([["a", 3]], {}, TypeError, "not a string"),
         ([["a"]], {"pieces": "last"}, ValueError, "first or mean"),
