@@ -154,21 +154,21 @@ def encode_words(
         sentences: n lists of words.
         encoder: what :func:`load_encoder` returns.
         pieces: which of a word's pieces stand for it: ``first``, as for BERT's tagger (Devlin et al., 2019, section 5.3), or
-            their ``mean``.
-        layers, precision, cache: as for :func:`encode`; several layers are concatenated.
+            their ``mean``; or both, ``first+mean``.
+        layers, precision, cache: as for :func:`encode`; several layers are concatenated, each with both where both are asked for.
 
     Returns:
-        For each sentence float32, shape (words, hidden_size x number of layers).
+        For each sentence float32, shape (words, hidden_size x number of layers), twice as wide for ``first+mean``.
 
     Raises:
         TypeError: if a sentence is a string, or a word is none.
         ValueError: for an unknown setting, half a character, or an encoder in training mode.
     """
-    positions = encoder.model.config.max_position_embeddings
+    positions, ways = encoder.model.config.max_position_embeddings, str(pieces).split("+")
     layers, precision = _settled(encoder, "mean", positions, layers, precision)
-    width = encoder.hidden_size * len(layers)
-    if pieces not in ("first", "mean"):
-        raise ValueError(f"pieces={pieces!r}: choose first or mean.")
+    width = encoder.hidden_size * len(layers) * len(ways)
+    if len(set(ways)) < len(ways) or not set(ways) <= {"first", "mean"}:
+        raise ValueError(f"pieces={pieces!r}: choose first or mean, or both, first+mean.")
     sentences, tokenizer = [strings(sentence) for sentence in sentences], encoder.tokenizer
     room = positions - 2  # [CLS] and [SEP] stand around them
     words = list(dict.fromkeys(chain(*sentences)))
@@ -189,7 +189,7 @@ def encode_words(
     sizes = {key: width * len(lengths) for key, lengths in counts.items()}
     settings = {"pieces": pieces, "layers": layers, "precision": precision}
     vectors = _once(
-        encoder, rows, sizes, settings, cache, partial(_word_vectors, encoder, pieces, layers, counts)
+        encoder, rows, sizes, settings, cache, partial(_word_vectors, encoder, ways, layers, counts)
     )
     none = np.zeros((0, width), dtype=np.float32)
     return [
@@ -355,18 +355,18 @@ def _vectors(
 
 
 def _word_vectors(
-    encoder: Encoder, pieces: str, layers: tuple[int, ...], counts: dict[bytes, np.ndarray],
+    encoder: Encoder, ways: Sequence[str], layers: tuple[int, ...], counts: dict[bytes, np.ndarray],
     states: Any, output: Any, mask: torch.Tensor, batch: list[bytes],
 ) -> list[np.ndarray]:  # fmt: skip
     """For each sentence of a batch the vectors of its words, one behind the other."""
-    joined = torch.cat([states[layer].float() for layer in layers], dim=-1).cpu().numpy()
+    joined = torch.stack([states[layer].float() for layer in layers], dim=-2).cpu().numpy()
     vectors = []
     for row, key in zip(joined, batch, strict=True):
         lengths = counts[key]
         starts = 1 + np.cumsum(lengths) - lengths  # [CLS] comes first
-        if pieces == "first":
-            vectors.append(row[starts].ravel())
-        else:
+        found = {"first": row[starts]}
+        if "mean" in ways:
             sums = np.add.reduceat(row[: 1 + lengths.sum()], starts)
-            vectors.append((sums / lengths[:, None].astype(np.float32)).ravel())
+            found["mean"] = sums / lengths[:, None, None].astype(np.float32)
+        vectors.append(np.stack([found[way] for way in ways], axis=2).ravel())  # words, layers, ways, units
     return vectors

@@ -7,6 +7,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from course_utils.models.pooling import pool_states
 
@@ -40,6 +41,25 @@ class TagHead(nn.Linear):
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
         """(batch, tokens, units) -> (batch, tokens, tags)."""
         return super().forward(states)
+
+
+class RecurrentTagHead(nn.Module):
+    """A tag for every token from an LSTM that reads the states in both directions, ``units`` numbers each way.
+
+    What stands on BERT's frozen layers in Devlin et al. (2019), section 5.3: there two layers of 768.
+    """
+
+    def __init__(self, in_features: int, tags: int, units: int = 128):
+        super().__init__()
+        self.reader = nn.LSTM(in_features, units, batch_first=True, bidirectional=True)
+        self.output = nn.Linear(2 * units, tags)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(batch, tokens, units) -> (batch, tokens, tags)."""
+        # Packed, so that the reader from the right begins at a row's last token, not in the padding after it.
+        packed = pack_padded_sequence(states, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+        read, _ = pad_packed_sequence(self.reader(packed)[0], batch_first=True, total_length=states.shape[1])
+        return self.output(read)
 
 
 class AnswerHead(nn.Linear):

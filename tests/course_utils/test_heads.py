@@ -11,6 +11,7 @@ from course_utils.training.heads import (
     ClassifierHead,
     EncoderWithHeads,
     FrozenEncoderClassifier,
+    RecurrentTagHead,
     TagHead,
     TextHead,
     count_parameters,
@@ -79,6 +80,21 @@ def several(encoder) -> EncoderWithHeads:
     return EncoderWithHeads(
         encoder, pairs=TextHead(16, 3), tags=TagHead(16, 4), answers=AnswerHead(16, 2)
     ).eval()
+
+
+def test_a_recurrent_head_reads_both_ways_and_no_padding():
+    torch.manual_seed(1)
+    head, states = RecurrentTagHead(16, 4, units=5), torch.randn(2, 4, 16)
+    together = head(states, MASK)
+    assert together.shape == (2, 4, 4)
+    assert torch.allclose(together[1, :3], head(states[1:, :3], MASK[1:, :3])[0], atol=1e-6)
+    other = states.clone()
+    other[1, 3] = 9.0  # padding
+    assert torch.equal(head(other, MASK)[1, :3], together[1, :3])
+    for place, seen in ((0, 3), (3, 0)):  # a change at one end is seen at the other
+        changed = states.clone()
+        changed[0, place] += 1
+        assert not torch.allclose(head(changed, MASK)[0, seen], together[0, seen], atol=1e-6)
 
 
 @pytest.mark.parametrize("task, shape", [("pairs", (2, 3)), ("tags", (2, 4, 4)), ("answers", (2, 2, 4))])

@@ -49,6 +49,30 @@ def test_one_layer_may_stand_alone(bert):  # noqa: F811
     np.testing.assert_array_equal(alone, listed)
 
 
+def test_both_ways_of_every_layer_stand_side_by_side(bert):  # noqa: F811
+    (both,) = encode_words([SENTENCE], bert, pieces="first+mean", layers=(3, 1), cache=False)
+    parts = [
+        encode_words([SENTENCE], bert, pieces=way, layers=(layer,), cache=False)[0]
+        for layer in (3, 1)
+        for way in ("first", "mean")
+    ]
+    np.testing.assert_array_equal(both, np.concatenate(parts, axis=1))
+
+
+def test_layer_0_knows_the_word_and_its_place_and_no_company(encoder):  # noqa: F811
+    sentences = [["a", "stick", "broke"], ["the", "stick", "figure"]]
+    one, other = encode_words(sentences, encoder, layers=(0, 1), cache=False)
+    np.testing.assert_allclose(one[1, :384], other[1, :384], atol=1e-6)
+    assert not np.allclose(one[1, 384:], other[1, 384:], atol=1e-2)
+
+
+def test_the_uncased_encoder_gets_lower_case(encoder):  # noqa: F811
+    big, small = encode_words([["In", "PARIS"], ["in", "paris"]], encoder, cache=False)
+    np.testing.assert_array_equal(big, small)
+    (unknown,) = encode_words([["[UNK]", "[UNK]"]], encoder, cache=False)
+    assert not np.allclose(big, unknown, atol=1e-2)
+
+
 def test_words_that_the_tokenizer_takes_for_nothing_are_unknown_ones(encoder):  # noqa: F811
     words = ["nice", "\ufe0f", "", "film"]
     (vectors,) = encode_words([words], encoder, cache=False)
@@ -122,6 +146,7 @@ def test_what_was_encoded_is_read_back_and_words_are_no_texts(encoder, forwards)
         (["not words"], {}, TypeError, "list of strings"),
         ([["a", 3]], {}, TypeError, "not a string"),
         ([["a"]], {"pieces": "last"}, ValueError, "first or mean"),
+        ([["a"]], {"pieces": "mean+mean"}, ValueError, "first or mean"),
         ([["a"]], {"layers": (9,)}, ValueError, "layers"),
         ([["a"]], {"layers": ()}, ValueError, "layers"),
         ([["\ud800"]], {}, ValueError, "half a character"),
