@@ -101,32 +101,6 @@ def window_picture(words: Sequence[str], centres: Sequence[int], reach: int) -> 
     return finish(figure, title)
 
 
-def ulmfit_diagram() -> Figure:
-    """ULMFiT's three stages as stacks of boxes; what is green is new and begins with random numbers.
-
-    A quarter of stage 1's word vectors, and so of the softmax, which shares their table, is not: 50 of a word's 200 numbers
-    began from GloVe (``data/checkpoints/README.md``).
-    """
-    figure, ax = _sheet(9, 3.8)
-    stages = {
-        "Stage 1: learn English": ("softmax:\nthe next word?", "general text,\nno labels"),
-        "Stage 2: learn the dialect": ("softmax:\nthe next word?", "messages,\nno labels"),
-        "Stage 3: learn the trade": ("head:\nspam or ham?", "100 messages\nwith labels"),
-    }
-    for i, (name, (top, text)) in enumerate(stages.items()):
-        left = 0.1 + 3.15 * i
-        ax.text(left, 3.55, name, weight="bold", size=10.5)
-        for j, label in enumerate([text, "word vectors", "LSTM layer 1", "LSTM layer 2", top]):
-            new = j and (i == 0 or (i == 2 and j == 4))
-            face = NEW["face"] if new else PALE if j else "white"
-            _box(ax, left, 0.05 + 0.69 * j, 2.4, 0.53, label, face)
-            if i and j and not new:
-                _arrow(ax, (left - 0.72, 0.31 + 0.69 * j), (left - 0.03, 0.31 + 0.69 * j))
-    for j in (1, 4):
-        _box(ax, 0.1, 0.05 + 0.69 * j, 2.4 * 50 / 200, 0.53, "GloVe", PALE, size=8)
-    return finish(figure, "Only the green parts begin with random numbers; all else is handed on")
-
-
 def freeze_diagram(
     encoder_parameters: int, head_parameters: int, *, layers: int, sizes: Sequence[int], name: str
 ) -> Figure:
@@ -190,33 +164,6 @@ def bilm_diagram() -> Figure:
     ax.text(right - 0.3, 5.35, "◂  what came before?", color=COLOURS["spam"], ha="right", **style)
     title = "Letters make a word's vector; then one reads from the left, one from the right, each alone"
     return finish(figure, title)
-
-
-def input_transformations() -> Figure:
-    """The inputs of four tasks as rows of boxes, after figure 1 of Radford et al. (2018)."""
-    tasks: dict[str, tuple[list[str], str]] = {
-        "classification": (["text"], "a linear layer"),
-        "entailment": (["premise / hypothesis"], "a linear layer"),
-        "similarity": (["text 1 / text 2", "text 2 / text 1"], "both states added, then a linear layer"),
-        "multiple choice": (["context / answer 1", "context / answer 2"], "a score for each, then softmax"),
-    }
-    figure, ax = _sheet(11.2, 3.65)
-    y = 3.1
-    for task, (rows, head) in tasks.items():
-        middle = y + 0.2 - 0.27 * (len(rows) - 1)
-        ax.text(1.55, middle, task, ha="right", va="center", size=10, weight="bold")
-        for row in rows:
-            parts, x = ["start", *row.replace(" / ", "|delimiter|").split("|"), "extract"], 1.7
-            for part in parts:
-                special = part in ("start", "delimiter", "extract")
-                face = "#F0C77A" if part == "extract" else PALE if special else "white"
-                _box(ax, x, y, 0.85 if special else 1.4, 0.4, part, face)
-                x += 0.93 if special else 1.48
-            _arrow(ax, (x - 0.05, y + 0.2), (x + 0.4, y + 0.2))
-            y -= 0.54
-        ax.text(x + 0.5, middle, head, va="center", size=10)
-        y -= 0.1
-    return finish(figure, "Every task becomes one line of tokens, and the state at “extract” answers")
 
 
 def taxonomy() -> Figure:

@@ -507,30 +507,6 @@ def test_a_window_marks_the_centre_and_reach_words_on_each_side():
 GREEN = "#bfe6d8"
 
 
-def test_ulmfit_begins_with_random_numbers_in_stage_1_but_for_glove_and_at_the_head_of_stage_3():
-    figure = plotting.ulmfit_diagram()
-    drawn = boxes(figure)
-    stages = [sorted(drawn[5 * i : 5 * i + 5], key=lambda box: box.y) for i in range(3)]
-    for stage in stages:
-        assert [box.text for box in stage[1:4]] == ["word vectors", "LSTM layer 1", "LSTM layer 2"]
-    assert [[box.face == GREEN for box in stage] for stage in stages] == [
-        [False, True, True, True, True], [False] * 5, [False, False, False, False, True]
-    ]  # fmt: skip
-    assert [stage[4].text for stage in stages] == [
-        "softmax:\nthe next word?", "softmax:\nthe next word?", "head:\nspam or ham?"
-    ]  # fmt: skip
-    assert stages[0][0].x < stages[1][0].x < stages[2][0].x
-    # 50 of a word's 200 numbers came from GloVe; word vectors and softmax are one table.
-    table = [stages[0][1], stages[0][4]]
-    for glove, whole in zip(drawn[15:], table, strict=True):
-        assert glove.text == "GloVe" and glove.face != GREEN and glove.y == whole.y
-        assert np.isclose(glove.w / whole.w, 50 / 200)
-    assert all(start[0] < end[0] for start, end, _ in arrows(figure))
-    # The softmax goes on into stage 2 as well, and ends there.
-    reached = [sum(np.isclose(end[1], box.y, atol=0.02) for _, end, _ in arrows(figure)) for box in stages[0]]
-    assert reached == [0, 2, 2, 2, 1]
-
-
 @pytest.mark.parametrize("layers", [6, 12])
 def test_the_encoder_is_locked_and_the_head_is_trained(layers):
     figure = plotting.freeze_diagram(3_000, 1_000, layers=layers, sizes=(384, 512, 2), name="MiniLM")
@@ -580,36 +556,6 @@ def test_elmo_reads_forwards_from_the_left_backwards_from_the_right_and_counts_l
     for layer in ("1", "2"):
         rungs = height[f"forwards {layer}"] | height[f"backwards {layer}"]
         assert min(rungs) - 0.1 <= places[layer][1] <= max(rungs) + 0.1
-
-
-def test_every_task_becomes_one_line_of_tokens():
-    figure = plotting.input_transformations()
-    lines: dict[float, list] = {}
-    for box in sorted(boxes(figure), key=lambda box: box.x):
-        lines.setdefault(round(box.y, 3), []).append(box)
-    said = [" ".join(box.text for box in lines[y]) for y in sorted(lines, reverse=True)]
-    assert said == [
-        "start text extract",
-        "start premise / hypothesis extract".replace("/", "delimiter"),
-        "start text 1 delimiter text 2 extract",
-        "start text 2 delimiter text 1 extract",
-        "start context delimiter answer 1 extract",
-        "start context delimiter answer 2 extract",
-    ]
-    ends = {line[-1].face for line in lines.values()}
-    assert len(ends) == 1 and not ends & {box.face for line in lines.values() for box in line[:-1]}
-    places, tops = written(figure.axes[0]), sorted(lines, reverse=True)
-    for task, head, where in (
-        ("classification", None, tops[:1]),
-        ("entailment", None, tops[1:2]),
-        ("similarity", "both states added, then a linear layer", tops[2:4]),
-        ("multiple choice", "a score for each, then softmax", tops[4:]),
-    ):
-        assert np.isclose(places[task][1], np.mean(where)) and places[task][0] < min(
-            box.x for box in lines[where[0]]
-        )
-        if head:
-            assert np.isclose(places[head][1], np.mean(where)) and places[head][0] > lines[where[0]][-1].x
 
 
 def test_kinds_of_transfer_hang_below_their_branch():

@@ -83,8 +83,6 @@ DRAWN = {
         ],
         "Pieces, in three rows",
     ),
-    "ulmfit_diagram": plotting.ulmfit_diagram,
-    "input_transformations": plotting.input_transformations,
     "taxonomy": plotting.taxonomy,
     "course_map": lambda: plotting.course_map(done=["00"]),
 }

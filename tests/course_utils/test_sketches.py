@@ -97,3 +97,41 @@ def test_an_arrow_leaves_at_the_facing_side(at, ends):
 def test_no_such_sketch():
     with pytest.raises(ValueError, match="lstm_cell"):
         sketch("lstm")
+
+
+def read(name):
+    return tomllib.loads((sketches._folder() / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def test_ulmfit_begins_with_random_numbers_in_stage_1_but_for_glove_and_at_the_head_of_stage_3():
+    plan = read("ulmfit")
+    boxes = plan["boxes"]
+    new = {name for name, box in boxes.items() if box["kind"] == "new"}
+    assert new == {"vectors1", "lstm_11", "lstm_21", "top1", "top3"}
+    # The softmax goes on into stage 2 as well, and ends there.
+    handed_on = {(start[:-1], int(start[-1])) for start, end in plan["arrows"] if start[:-1] == end[:-1]}
+    both = {(part, stage) for part in ("vectors", "lstm_1", "lstm_2") for stage in (1, 2)}
+    assert handed_on == both | {("top", 1)} and len(plan["arrows"]) == 7
+    # 50 of a word's 200 numbers came from GloVe; word vectors and softmax are one table.
+    for glove, whole in (("glove_in", "vectors1"), ("glove_out", "top1")):
+        assert boxes[glove]["at"] == boxes[whole]["at"]
+        assert np.isclose(boxes[glove]["size"][0] / boxes[whole]["size"][0], 50 / 200)
+
+
+def test_every_task_becomes_one_line_of_tokens_whose_last_state_answers():
+    plan = read("input_transformations")
+    boxes = plan["boxes"]
+    lines: dict[tuple[float, float], list[str]] = {}
+    for name, box in sorted(boxes.items(), key=lambda item: item[1]["at"][0]):
+        if not name.endswith("head"):
+            lines.setdefault(box["at"][1], []).append(name)
+    said = [" ".join(boxes[name]["text"] for name in lines[y]) for y in sorted(lines, reverse=True)]
+    assert said == [
+        "start text extract",
+        "start premise delimiter hypothesis extract",
+        "start text 1 delimiter text 2 extract",
+        "start text 2 delimiter text 1 extract",
+        "start context delimiter answer 1 extract",
+        "start context delimiter answer 2 extract",
+    ]
+    assert {start for start, _ in plan["arrows"]} == {line[-1] for line in lines.values()}
