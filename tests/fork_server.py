@@ -14,6 +14,7 @@ import hypothesis  # noqa: F401
 import ipywidgets  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 import pandas  # noqa: F401
+import peft  # noqa: F401
 import pytest
 import scipy.stats  # noqa: F401
 import seaborn  # noqa: F401

@@ -73,3 +73,15 @@ def test_pretraining_prints_one_line_of_json_with_the_promised_ratios():
     for name in ("ours", "trainer", "textbook"):
         # Three thousand pieces teach next to nothing: all are near a guess among 400.
         assert 4 < line[f"loss_{name}"] < 7 and 0.5 < line[f"loss_follows_{name}"] < 1
+
+
+def test_adapters_prints_one_line_of_json_with_the_promised_ratios():
+    command = [sys.executable, str(ROOT / "benchmarks" / "adapters.py"), "--json", "--messages", "32",
+               "--layers", "1", "--epochs", "1", "--repeats", "1", "--threads", "1"]  # fmt: skip
+    line = printed(command)
+    for other in ("peft", "full"):
+        assert {f"ratio_vs_{other}", f"processor_ratio_vs_{other}", f"memory_vs_{other}"} <= set(line)
+    units, head = 384, 2 * 384 + 2
+    assert line["trained"]["ours"] == line["trained"]["peft"] == 2 * 8 * 2 * units + head
+    assert line["memory_vs_peft"] <= 1.05 and line["memory_vs_full"] < 0.6
+    assert all(0 <= line[f"f1_{method}"] <= 1 for method in ("ours", "peft", "full")) and not line["real"]

@@ -15,7 +15,12 @@ def constant(step: int, steps: int) -> float:
 
 
 def warm_up(step: int, steps: int, rise: float = 0.1) -> float:
-    """Up in a straight line for a share of the steps, then down; at ``steps`` it is 0. With ``rise`` = 0 it only falls."""
+    """Up in a straight line for a share of the steps, then down; at ``steps`` it is 0. With ``rise`` = 0 it only falls.
+
+    Raises ValueError if the rise is longer than the run, which would end before its highest rate.
+    """
+    if not 0 <= rise <= 1:
+        raise ValueError(f"rise={rise}: it is the share of the steps in which the rate rises, from 0 to 1.")
     top = max(1, int(rise * steps))
     return min((step + 1) / top, (steps - step) / max(1, steps - top))
 

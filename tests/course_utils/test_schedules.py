@@ -38,6 +38,14 @@ def test_a_warm_up_is_two_straight_lines_and_never_leaves_0_to_1(steps, rise):
     np.testing.assert_allclose(np.diff(shares[top:], 2), 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("rise", [2.5, 1.01, -0.1, float("nan"), 250])
+def test_a_warm_up_that_is_longer_than_the_run_is_refused(rise):
+    """Or it would end while it still rises, as where 250 steps of warm-up are meant for a run of 100."""
+    with pytest.raises(ValueError, match="share of the steps"):
+        warm_up(0, 100, rise)
+    assert warm_up(99, 100, 1) == 1 and warm_up(0, 100, 0) == 1
+
+
 @given(st.integers(1, 500), st.floats(0.01, 0.99), st.floats(1, 100))
 def test_the_triangle_has_one_peak_two_straight_sides_and_stays_above_its_floor(steps, cut, ratio):
     shares = np.array([slanted_triangular(step, steps, cut, ratio) for step in range(steps + 1)])

@@ -211,14 +211,17 @@ WORKER = """
 import sys, torch
 from test_training import blobs, head, state
 from course_utils import training
+from course_utils.session import accelerator
 from course_utils.training import loop
 if sys.argv[3] == "slow":   # give the killer time: the checkpoint of each epoch is written before the next begins
     import time
     original = loop.train_epoch
     loop.train_epoch = lambda *a, **k: (time.sleep(.3), original(*a, **k))[1]
 model = head(dropout=float(sys.argv[4]))
-training.fit(model, blobs(), blobs(50, seed=1), epochs=6, batch_size=16, checkpoint=sys.argv[2] or None)
-torch.save(state(model), sys.argv[1])
+training.fit(model, blobs(), blobs(50, seed=1), epochs=6, batch_size=16, schedule=training.warm_up,
+             checkpoint=sys.argv[2] or None)
+if accelerator().is_main_process:
+    torch.save((state(model), accelerator().num_processes), sys.argv[1])
 """
 
 
@@ -256,19 +259,24 @@ def test_resumes_after_kill_9_with_the_same_final_weights(tmp_path):
     assert 1 <= epochs_done < 6
     assert not resumed.exists()
     finish(worker(resumed, file.parent))
-    assert torch.equal(torch.load(straight, weights_only=True), torch.load(resumed, weights_only=True))
+    weights = [torch.load(path, weights_only=True)[0] for path in (straight, resumed)]
+    assert torch.equal(*weights)
 
 
 def test_two_processes_give_the_result_of_one(tmp_path):
     """Without dropout, which each process draws for itself."""
     alone, together = tmp_path / "alone.pt", tmp_path / "together.pt"
     finish(worker(alone, dropout=0.0))
-    launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-              "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
-              "--main_process_port", "0")  # fmt: skip
-    finish(worker(together, dropout=0.0, launch=launch))
-    results = [torch.load(path, weights_only=True) for path in (alone, together)]
-    assert torch.allclose(results[0], results[1], atol=1e-5)
+    # What `accelerate launch` starts on several GPUs; with --cpu it starts one process alone, whatever the number.
+    finish(
+        worker(
+            together,
+            dropout=0.0,
+            launch=("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        )
+    )
+    (one, _), (two, processes) = (torch.load(path, weights_only=True) for path in (alone, together))
+    assert processes == 2 and torch.allclose(one, two, atol=1e-5)
 
 
 def test_messages_are_cut_where_they_should_be():
@@ -374,6 +382,11 @@ def test_what_is_ignored_has_neither_loss_nor_gradient():
     assert torch.allclose(loss, shorter) and weight == same
     nothing, none = weighted_loss(scores, torch.full((2, 5), IGNORED), torch.ones(3))
     assert nothing == none == 0
+    weights = torch.tensor(
+        [2.0, 3.0, 5.0]
+    )  # of which IGNORED, read as a position, names none, or a wrong one
+    _, weight = weighted_loss(scores, labels, weights)
+    assert weight == weights[labels[:, :3]].sum()
 
 
 def test_logits_and_log_probabilities_have_the_same_loss():
@@ -444,6 +457,16 @@ def test_layers_move_by_their_rate_and_norms_and_biases_do_not_decay():
         for p in group["params"]
     }
     assert [decays[id(p)] for p in model.parameters()] == [0.1, 0, 0, 0, 0.1, 0]
+
+
+def test_norms_do_not_decay_whatever_they_are_called():
+    layers = {name: nn.LayerNorm(4) for name in ("LayerNorm", "layer_norm", "ln_f", "norm1")}
+    model = nn.ModuleDict(layers | {"output": nn.Linear(4, 2)})
+    (decay,) = [
+        group["params"] for group in loop.adamw([{"params": [*model.parameters()], "lr": 1.0}]).param_groups
+        if group["weight_decay"]
+    ]  # fmt: skip
+    assert len(decay) == 1 and decay[0] is model["output"].weight
 
 
 class Named(nn.Module):
@@ -517,6 +540,24 @@ def test_a_long_gradient_is_shortened_to_the_norm_asked_for(monkeypatch):
     far = Examples({"features": 1000 * blobs().inputs["features"]}, blobs().labels)
     fit(head(), far, far, epochs=1)
     assert max(norms) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_run_follows_its_schedule_from_the_first_step_to_the_last(monkeypatch):
+    """200 examples in batches of 32 are seven steps, not six: the last one is short, and a step like any other."""
+    taken, plan, steps = [], {"class_weights": torch.tensor([0.6, 4.0])}, 3 * 7
+    real = loop.take_step
+
+    def seen(optimizer, rate, *how):
+        before = [p.detach().clone() for p in optimizer.param_groups[0]["params"]]
+        real(optimizer, rate, *how)
+        after = optimizer.param_groups[0]["params"]
+        taken.append((rate, any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))))
+
+    monkeypatch.setattr(loop, "take_step", seen)
+    fit(head(), blobs(), epochs=3, batch_size=32, schedule=warm_up, **plan)
+    assert [rate for rate, _ in taken] == pytest.approx([warm_up(step, steps) for step in range(steps)])
+    assert all(moved for _, moved in taken)  # the first one too
+    assert taken[-1][0] == min(rate for rate, _ in taken)
 
 
 def test_predictions_have_dropout_off():
