@@ -675,6 +675,30 @@ MUTATIONS = {
         "passed &= True",
         "test_session.py::test_expect_fails_outside_its_bound",
     ),
+    "answers drawn apart from their passage": (
+        "datasets/questions.py",
+        'pd.factorize(frame["context"])',
+        "pd.factorize(frame.index)",
+        "test_questions.py::test_the_shipped_stand_in",
+    ),
+    "passages stripped": (
+        "datasets/questions.py",
+        'yield entry["question"], context,',
+        'yield entry["question"], context.strip("\\ufeff "),',
+        "test_questions.py::test_marks_white_space_and_emoji_are_left_where_they_are",
+    ),
+    "answers not looked for where they start": (
+        "datasets/questions.py",
+        "not context.startswith(text, start)",
+        "text not in context",
+        "test_questions.py::test_a_question_whose_answer_is_not_where_the_file_says_is_named",
+    ),
+    "SQuAD's development file trained on": (
+        "datasets/questions.py",
+        'drawn[len(parts[0]) :] = "test"',
+        "pass",
+        "test_questions.py::test_profile_gpu_reads_squad_and_keeps_its_development_file_for_testing",
+    ),
 }
 
 

@@ -6,5 +6,6 @@ from course_utils.datasets.languages import attach, load_language, suffix_langua
 from course_utils.datasets.messages import fold, load_sms, mark_duplicates, repair_text
 from course_utils.datasets.names import NAME_TYPES, PARTS_OF_SPEECH, load_entities, load_parts_of_speech
 from course_utils.datasets.pairs import load_pairs
+from course_utils.datasets.questions import load_questions
 from course_utils.datasets.relations import load_analogies, load_glove, load_senses, load_similarities
 from course_utils.datasets.reviews import load_reviews

@@ -1,13 +1,12 @@
 """ClaimBuster: sentences of debates, and whether they are worth a fact check."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from course_utils.assets import resolve
-from course_utils.datasets.messages import letters, limit_training, read_lines, sourced, stratified
+from course_utils.datasets.messages import letters, limit_training, read_json, sourced, stratified
 
 
 def load_claims(*, seed: int = 0, train: int | None = None, profile: str | None = None) -> pd.DataFrame:
@@ -41,11 +40,7 @@ def load_claims(*, seed: int = 0, train: int | None = None, profile: str | None 
 
 def _read(path: Path) -> pd.DataFrame:
     """The sentences of a JSON list: ``text``, ``label``, and ``speaker`` and ``year`` where it has them."""
-    try:
-        entries = json.loads("\n".join(read_lines(path)))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}: this is no JSON ({error.msg}).") from error
-    frame = pd.DataFrame(entries, columns=["text", "label", "speaker", "year"])
+    frame = pd.DataFrame(read_json(path), columns=["text", "label", "speaker", "year"])
     frame = frame.drop(columns=[name for name in ("speaker", "year") if frame[name].isna().all()])
     wrong = ~frame["label"].isin([0, 1]) | ~frame["text"].str.contains(r"\w", na=False)
     if wrong.any():

@@ -3,9 +3,11 @@
 import csv
 import html
 import io
+import json
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,18 @@ def read_lines(path: Path) -> list[str]:
     if not text.strip():
         raise ValueError(f"{path} is empty.")
     return text.removesuffix("\n").split("\n")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file in UTF-8 holds.
+
+    Raises:
+        ValueError: if it is no JSON (with the line), and as :func:`read_lines`.
+    """
+    try:
+        return json.loads("\n".join(read_lines(path)))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: this is no JSON ({error.msg}).") from error
 
 
 def read_table(path: Path, *columns: str) -> pd.DataFrame:
