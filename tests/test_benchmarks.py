@@ -85,3 +85,13 @@ def test_adapters_prints_one_line_of_json_with_the_promised_ratios():
     assert line["trained"]["ours"] == line["trained"]["peft"] == 2 * 8 * 2 * units + head
     assert line["memory_vs_peft"] <= 1.05 and line["memory_vs_full"] < 0.6
     assert all(0 <= line[f"f1_{method}"] <= 1 for method in ("ours", "peft", "full")) and not line["real"]
+
+
+def test_fine_tuning_prints_one_line_of_json_with_the_promised_ratios():
+    command = [sys.executable, str(ROOT / "benchmarks" / "fine_tuning.py"), "--json", "--messages", "32", "--tests", "16",
+               "--epochs", "1", "--seeds", "1"]  # fmt: skip
+    line = printed(command)
+    for padding in ("padded", "dynamic", "grouped"):
+        assert line[f"ratio_vs_trainer_{padding}"] > 0
+    assert 0 <= line["f1_ours"] <= 1 and 0 <= line["f1_trainer"] <= 1
+    assert line["messages"] == 32 and line["real"] is False
