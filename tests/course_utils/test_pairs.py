@@ -35,6 +35,23 @@ def test_malformed_lines_are_named(line, tmp_path, monkeypatch):
         load_pairs()
 
 
+def test_no_text_stands_in_two_splits():
+    for seed in range(3):
+        frame = load_pairs(seed=seed)
+        used = frame[frame["split"] != "unused"]
+        assert not (used["first"] + used["second"]).str.casefold().duplicated().any()
+        shares = used["split"].value_counts(normalize=True).to_dict()
+        assert shares == pytest.approx({"train": 0.7, "validation": 0.15, "test": 0.15}, abs=0.01)
+        by_split = used.groupby("split")["label"].mean()
+        assert by_split.sub(used["label"].mean()).abs().max() <= 0.02, "stratified"
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "0", None])
+def test_wrong_seeds(seed):
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        load_pairs(seed=seed)
+
+
 def test_the_real_pairs(mirror):
     if not (mirror / "msr-paraphrase").is_dir():
         pytest.skip("needs msr-paraphrase in COURSE_MIRROR")
