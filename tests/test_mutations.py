@@ -441,6 +441,18 @@ MUTATIONS = {
         "step / top",
         "test_schedules.py::test_first_highest_and_last_step",
     ),
+    "an optimiser without bias correction whose first steps are short": (
+        "training/schedules.py",
+        "first / second**0.5",
+        "first * second**0.5",
+        "test_schedules.py::test_without_correction_adam_steps_as_one_that_corrects_nothing",
+    ),
+    "bias correction taken back one step late": (
+        "training/schedules.py",
+        "1 - beta ** (step + 1)",
+        "1 - beta ** (step + 2)",
+        "test_schedules.py::test_without_correction_adam_steps_as_one_that_corrects_nothing",
+    ),
     "a fall that never reaches 0": (
         "training/schedules.py",
         "(steps - step) / max(1, steps - top)",
@@ -539,9 +551,9 @@ MUTATIONS = {
     ),
     "a warm-up that is longer than the run": (
         "training/schedules.py",
-        "if not 0 <= rise <= 1:",
-        "if False:",
-        "test_schedules.py::test_a_warm_up_that_is_longer_than_the_run_is_refused",
+        "top = max(1, int(rise * steps))",
+        "top = 250",
+        "test_schedules.py::test_first_highest_and_last_step",
     ),
     "a schedule that goes on once for each process": (
         "training/loop.py",

@@ -3,7 +3,7 @@
 A schedule is a function of the step, counted from 0, and the number of steps. Being nothing else, it has no state to store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -15,12 +15,7 @@ def constant(step: int, steps: int) -> float:
 
 
 def warm_up(step: int, steps: int, rise: float = 0.1) -> float:
-    """Up in a straight line for a share of the steps, then down; at ``steps`` it is 0. With ``rise`` = 0 it only falls.
-
-    Raises ValueError if the rise is longer than the run, which would end before its highest rate.
-    """
-    if not 0 <= rise <= 1:
-        raise ValueError(f"rise={rise}: it is the share of the steps in which the rate rises, from 0 to 1.")
+    """Up in a straight line for a share of the steps, then down; at ``steps`` it is 0. With ``rise`` = 0 it only falls."""
     top = max(1, int(rise * steps))
     return min((step + 1) / top, (steps - step) / max(1, steps - top))
 
@@ -44,6 +39,23 @@ def slanted_triangular(step: float, steps: int, cut: float = 0.1, ratio: float =
     peak = max(1, int(steps * cut))
     up = step / peak if step < peak or peak >= steps else (steps - step) / (steps - peak)
     return (1 + up * (ratio - 1)) / ratio
+
+
+def uncorrected(
+    schedule: Callable[[int, int], float], betas: tuple[float, float] = (0.9, 0.999)
+) -> Callable[[int, int], float]:
+    """The schedule with which AdamW steps as if it corrected no bias, as BERT's own optimiser does.
+
+    Adam's moments start at 0, and are divided by 1 - beta^t to make up for it (Kingma & Ba 2015, section 3). A share of the rate
+    times (1 - beta1^t) / sqrt(1 - beta2^t) takes that back, up to epsilon, which then counts for a little less: the share exceeds 1,
+    by 3.2 at the first step and by 6.6 at most. What decays is multiplied alike.
+    """
+
+    def share(step: int, steps: int) -> float:
+        first, second = (1 - beta ** (step + 1) for beta in betas)
+        return schedule(step, steps) * first / second**0.5
+
+    return share
 
 
 def layer_rates(
