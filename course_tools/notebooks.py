@@ -28,8 +28,10 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_FALLBACK = "Interactive widget: run this cell to use it."
 FORM = tomllib.loads(Path(__file__).with_name("form.toml").read_text(encoding="utf-8"))
-# Where this machine keeps packages is nobody's business: /home/me/site-packages/torch/nn.py is torch/nn.py.
-INSTALLED = re.compile(r"[~/\\][^\s:'\"]*[/\\](?:(?:site|dist)-packages|python3\.\d+)[/\\]")
+# Where this machine keeps packages is nobody's business: /home/me/site-packages/torch/nn.py is torch/nn.py, and so is the course.
+INSTALLED = re.compile(
+    r"[~/\\][^\s:'\"]*[/\\](?:(?:(?:site|dist)-packages|python3\.\d+)[/\\]|(?=course_utils[/\\]))"
+)
 UNCOMPARED = "nbval-ignore-output"
 LECTURE = re.compile(r"\d\d_\w+\.ipynb")
 # What a lecture may say about itself; the rest is an editor's note to itself, or who wrote it in which file.

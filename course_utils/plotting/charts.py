@@ -107,7 +107,9 @@ def lines(
     ax.set(xlabel=plain(xlabel), ylabel=plain(ylabel), xscale=xscale, yscale=yscale)
     ax.set_ylim(limits)
     if xscale == "log" and len(frame) <= 10:  # a few powers are read more easily by themselves
-        ax.set_xticks(frame.index, [f"{x:g}" for x in frame.index])
+        places = np.log(np.asarray(frame.index, dtype=float))
+        ticks = frame.index[np.diff(places, prepend=-np.inf) > 0.04 * np.ptp(places)]  # none over another
+        ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
         ax.minorticks_off()
     ax.grid(axis="y")
     if len(ends) > 1:

@@ -570,7 +570,10 @@ def test_normalise_keeps_what_matters_and_nothing_else():
     widget = {notebooks.WIDGET_VIEW: {"model_id": "volatile"}, "text/plain": "IntSlider(value=0)"}
     named = {notebooks.WIDGET_VIEW: {"model_id": "volatile"}, "text/plain": "A sentence", "image/png": "AAAA"}
     installed = new_output(
-        "error", ename="E", evalue="", traceback=["File /home/me/lib/site-packages/torch/nn.py:3"]
+        "error",
+        ename="E",
+        evalue="",
+        traceback=["File /home/me/lib/site-packages/torch/nn.py:3, File ~/transfer/course_utils/files.py:7"],
     )
     cell.outputs = [
         new_output("stream", name="stdout", text="a"),
@@ -593,7 +596,7 @@ def test_normalise_keeps_what_matters_and_nothing_else():
     assert first.outputs[2].data == {"text/plain": "A sentence", "image/png": "AAAA"}
     assert first.outputs[2].metadata == {"image/png": {"alt": "words"}}
     assert first.outputs[3].execution_count == 1
-    assert first.outputs[4].traceback == ["File torch/nn.py:3"]
+    assert first.outputs[4].traceback == ["File torch/nn.py:3, File course_utils/files.py:7"]
     assert stored.cells[1].execution_count is None
     assert stored.metadata.keys() == {"colab", "kernelspec", "language_info"}
     assert stored.metadata.colab == {"gpuType": "T4", "provenance": []}
