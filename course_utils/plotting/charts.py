@@ -92,16 +92,18 @@ def lines(
 ) -> Figure:  # fmt: skip
     """One line for every column over the frame's index, each named at its end.
 
-    ``limits`` are the ends of the vertical axis, by default what fits. ``spread`` has, by column and place, the two ends of an interval, drawn as a bar; those of a place stand side by side.
+    ``limits`` are the ends of the vertical axis, by default what fits. ``spread`` has, by column and place, the two ends of an
+    interval, drawn as a bar; those of a place stand side by side.
     """
     figure, ax = canvas(7.5, 4)
-    ends = []
+    ends, width = [], np.ptp(np.asarray(frame.index, dtype=float)) if spread else 0.0
     for i, (name, values) in enumerate(frame.items()):
         values = values.dropna()
         colour, _, marker = look(str(name), i)
         points = marker if len(values) <= 30 else None
         for place, (low, high) in (spread or {}).get(str(name), {}).items():
-            ax.vlines(place * (0.96 + 0.04 * i), low, high, color=colour, alpha=0.5, linewidth=2)
+            beside = place * (0.96 + 0.04 * i) if xscale == "log" else place + 0.006 * (i - 1) * width
+            ax.vlines(beside, low, high, color=colour, alpha=0.5, linewidth=2)
         ax.plot(values.index, values, color=colour, marker=points, markersize=5, label=plain(name))
         ends.append((values.index[-1], values.iloc[-1], plain(name), colour))
     ax.set(xlabel=plain(xlabel), ylabel=plain(ylabel), xscale=xscale, yscale=yscale)

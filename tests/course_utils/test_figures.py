@@ -279,6 +279,14 @@ def test_the_spread_of_a_line_stands_at_its_points_and_names_stay_apart():
     assert high.y0 >= low.y1 - 1, "the names stand one below the other"
 
 
+def test_on_a_plain_axis_the_bars_of_a_line_stay_beside_their_points_wherever_these_are():
+    frame = pd.DataFrame({name: [0.5, 0.8, 0.7] for name in "abcd"}, index=[0, 3, 6])
+    spread = {name: {place: (0.4, 0.9) for place in frame.index} for name in frame}
+    (ax,) = plotting.lines(frame, "Title", "layer", "y", spread=spread).axes
+    places = np.array([bar.get_segments()[0][0, 0] for bar in ax.collections]).reshape(4, 3)
+    np.testing.assert_allclose(places - [0, 3, 6], 0.006 * 6 * np.array([[-1], [0], [1], [2]]) * np.ones(3))
+
+
 def test_lines_are_the_columns_each_named_at_its_end():
     frame = pd.DataFrame({"one": [3.0, 2.0, 1.0], "two": [1.0, 4.0, np.nan]}, index=[10, 100, 1000])
     figure = plotting.lines(frame, "Two lines", "words", "loss", xscale="log", yscale="log")
