@@ -5,10 +5,5 @@ from course_utils.training.loop import (
     History, Task, adamw, epoch_steps, evaluate, fit, predict, take_step, total_weight, train_epoch, weighted_loss,
 )  # fmt: skip
 from course_utils.training.schedules import (
-    constant,
-    layer_rates,
-    linear_fall,
-    slanted_triangular,
-    uncorrected,
-    warm_up,
-)
+    constant, layer_rates, linear_fall, slanted_triangular, uncorrected, warm_up,
+)  # fmt: skip
