@@ -8,8 +8,7 @@ from course_utils.plotting.charts import (  # noqa: I001
     bars, heatmap, intervals, label_points, learning_curves, lines, scoreboard, word_map,
 )  # fmt: skip
 from course_utils.plotting.diagrams import (
-    PIECES, bilm_diagram, course_map, freeze_diagram, piece_kind, pieces_picture, taxonomy,
-    window_picture,
+    PIECES, bilm_diagram, course_map, freeze_diagram, piece_kind, pieces_picture, taxonomy, window_picture,
 )  # fmt: skip
 from course_utils.plotting.messages import (
     class_balance, confusion, length_histogram, padding_picture, precision_recall, threshold_figure, verdicts,

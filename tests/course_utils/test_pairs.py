@@ -1,9 +1,9 @@
-"""load_pairs: reading, splits and the draw of fewer training pairs, on small files, stand-in and real data."""
+"""load_pairs: reading, splits and the draw of fewer training pairs, on small files, stand-in and real data; splits of claims, too."""
 
 import pytest
 
 from course_utils.assets import store
-from course_utils.datasets import load_pairs
+from course_utils.datasets import load_claims, load_pairs
 
 HEADER = "label\tnumber\tkind\tfirst\tsecond\n"
 
@@ -35,21 +35,28 @@ def test_malformed_lines_are_named(line, tmp_path, monkeypatch):
         load_pairs()
 
 
-def test_no_text_stands_in_two_splits():
+both = pytest.mark.parametrize(
+    ("load", "texts"), [(load_pairs, ["first", "second"]), (load_claims, ["text"])]
+)
+
+
+@both
+def test_no_text_stands_in_two_splits(load, texts):
     for seed in range(3):
-        frame = load_pairs(seed=seed)
+        frame = load(seed=seed)
         used = frame[frame["split"] != "unused"]
-        assert not (used["first"] + used["second"]).str.casefold().duplicated().any()
+        assert not used[texts].agg("".join, axis=1).str.casefold().duplicated().any()
         shares = used["split"].value_counts(normalize=True).to_dict()
         assert shares == pytest.approx({"train": 0.7, "validation": 0.15, "test": 0.15}, abs=0.01)
         by_split = used.groupby("split")["label"].mean()
         assert by_split.sub(used["label"].mean()).abs().max() <= 0.02, "stratified"
 
 
+@both
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "0", None])
-def test_wrong_seeds(seed):
+def test_wrong_seeds(load, texts, seed):
     with pytest.raises(ValueError, match="seed must be a whole number"):
-        load_pairs(seed=seed)
+        load(seed=seed)
 
 
 def test_the_real_pairs(mirror):
