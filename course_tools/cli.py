@@ -267,7 +267,7 @@ def new(
     for path in write_lecture(name, title):
         _say(str(path))
     _say(
-        f"What is to be written says TODO. Then `course run {name[:2]} --update` stores the outputs; "
+        f"What is to be written says TODO. Then `course run {name.partition('_')[0]} --update` stores the outputs; "
         "README.md, course_utils/lectures.py and the map in lecture 00 want a line about it, too."
     )
 

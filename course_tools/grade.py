@@ -40,7 +40,7 @@ LIBRARIES += ["course_utils.exercises.quiz", "sklearn.metrics", "transformers"]
 # How Moodle and Canvas name it: NAME_NUMBER_assignsubmission_file_, NAME_LATE_NUMBER_NUMBER_FILE.
 UPLOADED = re.compile(r"(.+?)_(?:LATE_)?(\d{4,})_.+")
 NEW_PART = re.compile(r"^(?:## |\*\*Exercise \d)", re.MULTILINE)
-LECTURE = re.compile(r"exercises\.lecture_(\d\d)\b|^# (\d\d) · ", re.MULTILINE)
+LECTURE = re.compile(r"exercises\.lecture_(\d\d[a-z]?)\b|^# (\d\d[a-z]?) · ", re.MULTILINE)
 NEW_NAMESPACES = 0x10000000 | 0x40000000  # CLONE_NEWUSER | CLONE_NEWNET: a network in which nothing is
 DEFINITIONS, IMPORTS = ast.FunctionDef | ast.ClassDef, ast.Import | ast.ImportFrom
 

@@ -25,11 +25,11 @@ def write_lecture(name: str, title: str) -> list[Path]:
     Raises:
         CourseError: if the name or the title cannot be one, or something of this lecture is there already.
     """
-    if not re.fullmatch(r"\d\d_[a-z][a-z0-9_]*", name):
+    if not re.fullmatch(r"\d\d[a-z]?_[a-z][a-z0-9_]*", name):
         raise CourseError(f"{name!r} is no name for a lecture: write it as in 09_bert_features.")
     if not title.strip() or re.search(r"[\n·#]", title):
         raise CourseError(f"{title!r} is no title: write one line, without its number.")
-    folder, number = notebooks.notebooks_folder(), name[:2]
+    folder, number = notebooks.notebooks_folder(), name.partition("_")[0]
     root = sync.project_root(folder)
     path = folder / f"{name}.ipynb"
     targets = {skeleton: root / target.format(number) for skeleton, target in FILES.items()}

@@ -33,7 +33,7 @@ INSTALLED = re.compile(
     r"[~/\\][^\s:'\"]*[/\\](?:(?:(?:site|dist)-packages|python3\.\d+)[/\\]|(?=course_utils[/\\]))"
 )
 UNCOMPARED = "nbval-ignore-output"
-LECTURE = re.compile(r"\d\d_\w+\.ipynb")
+LECTURE = re.compile(r"\d\d[a-z]?_\w+\.ipynb")  # 13a and 13b are the halves of lecture 13
 # What a lecture may say about itself; the rest is an editor's note to itself, or who wrote it in which file.
 NOTEBOOK_KEYS, COLAB_KEYS = ("accelerator", "colab", "course"), ("gpuType", "toc_visible")
 CELL_KEYS = ("cellView", "course", "slideshow", "tags")
@@ -72,7 +72,7 @@ def notebooks_folder() -> Path:
 
 
 def find(names: list[str] | None = None) -> list[Path]:
-    """The lectures asked for, in order: all, or by number ("7"), name ("10_freeze_and_fine_tune") or path.
+    """The lectures asked for, in order: all, or by number ("7"; "13" for both its halves), name ("10_freeze_and_fine_tune") or path.
 
     Raises:
         LectureError: for a name that fits no lecture, or more than one.
@@ -90,7 +90,7 @@ def find(names: list[str] | None = None) -> list[Path]:
         fits = [path for path in every if path.stem == stem] or [
             path for path in every if path.stem.startswith(stem)
         ]
-        if len(fits) != 1:
+        if not fits or (len(fits) > 1 and not stem.isdigit()):
             choice = ", ".join(path.stem for path in fits or every)
             raise LectureError(f"{len(fits) or 'No'} lectures fit {name!r}; choose one of {choice}.")
         found += fits
@@ -141,9 +141,14 @@ def read(path: Path) -> NotebookNode:
     return notebook
 
 
+def number(path: Path) -> str:
+    """What a lecture goes by, "08" or "13a"."""
+    return path.name.partition("_")[0]
+
+
 def title(notebook: NotebookNode) -> tuple[str, str]:
     """A lecture's number and title; LectureError if it does not begin with them."""
-    if not (first := re.match(r"# (\d\d) · (.+)", notebook.cells[0].source if notebook.cells else "")):
+    if not (first := re.match(r"# (\d\d[a-z]?) · (.+)", notebook.cells[0].source if notebook.cells else "")):
         raise LectureError("It does not begin with its number and its title, `# 08 · BERT: ...`.")
     return first[1], first[2].strip()
 

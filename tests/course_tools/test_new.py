@@ -57,6 +57,15 @@ def test_it_can_be_handed_out_and_its_parts_belong_together(checkout):
     assert questions == ["## ", "- [x] ", "  T", "- [ ] ", "  T", "- [ ] ", "  T"]
 
 
+def test_a_lecture_may_be_told_in_two_halves(checkout, monkeypatch):
+    first = new.write_lecture("17a_pipes", TITLE)
+    second = new.write_lecture("17b_more_pipes", TITLE)
+    assert [path.name for path in second][1:] == ["lecture_17b.py", "17b.md", "test_exercises_17b.py"]
+    assert notebooks.find(["17"]) == [first[0], second[0]] and notebooks.find(["17b"]) == [second[0]]
+    assert [notebooks.title(notebooks.read(path))[0] for path in (first[0], second[0])] == ["17a", "17b"]
+    assert [notebooks.number(path) for path in notebooks.find(["17"])] == ["17a", "17b"]
+
+
 def test_the_exercise_of_the_skeleton_works(checkout):
     engine = pytest.importorskip("course_utils.exercises.engine")
     path = new.write_lecture("17_pipes", TITLE)[1]

@@ -399,13 +399,13 @@ def exercise_cells():
 FOUND = list(exercise_cells())
 needs_lectures = pytest.mark.skipif(not FOUND, reason="no lecture with an exercise in notebooks/ yet")
 BEFORE = "import math, numpy as np, torch\nfrom torch import nn\n" + "".join(
-    f"from course_utils.exercises.lecture_{path.name[:2]} import *\n" for path in NOTEBOOKS
+    f"from course_utils.exercises.lecture_{path.name.partition('_')[0]} import *\n" for path in NOTEBOOKS
 )
 
 
 def run(*sources: str) -> None:
     namespace: dict[str, object] = {}
-    lecture = re.search(r"lecture_\d\d", "".join(sources))
+    lecture = re.search(r"lecture_\d\d[a-z]?", "".join(sources))
     exec(BEFORE + (f"from course_utils.exercises.{lecture[0]} import *" if lecture else ""), namespace)
     for source in sources:
         exec(source, namespace)
