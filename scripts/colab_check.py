@@ -5,7 +5,8 @@
 `make test-colab` makes that environment from `scripts/colab.txt` first. The set-up cell runs as it is, with one change: the
 repository's archive comes from a server on 127.0.0.1 that hands out the last commit. Checked: the cell takes less than a minute,
 no package that was there has changed, every cell of every lecture runs in profile ci, what the folded solutions pass is not
-counted as a student's progress, and the widgets do what their tests ask of them, on the older ipywidgets as well.
+counted as a student's progress, each cell's output is the stored one (nbval, by the rules of `make test`), and the widgets do what
+their tests ask of them, on the older ipywidgets as well.
 """
 
 from __future__ import annotations
@@ -147,6 +148,9 @@ def main() -> None:
         options = ["-q", "--noconftest", "-p", "no:warnings", "-o", "addopts="]
         if subprocess.run([sys.executable, "-m", "pytest", *options, *WIDGETS], cwd=ROOT).returncode:
             failed.append("the widgets' tests")
+        compared = ["-q", "--nbval", "-p", "no:warnings", "-o", "addopts=", *map(str, lectures)]
+        if subprocess.run([sys.executable, "-m", "pytest", *compared], cwd=ROOT).returncode:
+            failed.append("outputs that are not the stored ones")
     after = installed()
     failed += [
         f"{name} was {version} and is {after.get(name)}"

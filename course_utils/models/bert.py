@@ -64,7 +64,9 @@ class BertClassifier(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(batch, n) twice -> log-probabilities (batch, classes)."""
-        first = self.encoder(input_ids, attention_mask)[-1][:, 0]
+        at_cls = torch.zeros_like(attention_mask, dtype=torch.bool)
+        at_cls[:, 0] = True
+        first = self.encoder(input_ids, attention_mask, only=at_cls)[-1]
         return self.head(self.dropout(torch.tanh(self.pooler(first)))).log_softmax(-1)
 
 

@@ -78,9 +78,20 @@ CASES = [
         "import matplotlib.pyplot as plt\n_ = plt.figure(figsize=(1, 1)).gca()\nplt.show()",
         [shown("<Figure size 100x100 with 1 Axes>", **{"image/png": "AAAA"})],
     ),
+    Case(
+        "two spaces in a table",
+        "from IPython.display import HTML\ndisplay(HTML('<td>a  b</td>'))",
+        [shown("<IPython.core.display.HTML object>", **{"text/html": "<td>a&nbsp;&nbsp;b</td>"})],
+    ),
     Case("ignored number", "import random\nprint(random.random())", [printed("0.5\n")], tags=IGNORED),
     # From here on, each cell must fail.
     Case("other text", "print('one')", [printed("two\n")], "Cell outputs differ"),
+    Case(
+        "another word in a table",
+        "display(HTML('<td>a  c</td>'))",
+        [shown("<IPython.core.display.HTML object>", **{"text/html": "<td>a&nbsp;&nbsp;b</td>"})],
+        "Cell outputs differ",
+    ),
     Case("other integer", "print(1000)", [printed("1001\n")], "Cell outputs differ"),
     Case("other float", "print(0.90)", [printed("0.92\n")], "Cell outputs differ"),
     Case("nothing stored", "print('x')", [], "Unexpected output fields"),
