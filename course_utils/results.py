@@ -9,6 +9,9 @@ Most people read a lecture as it is stored, and it was stored on stand-in data. 
 
 import json
 import math
+import re
+import string
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from operator import itemgetter
@@ -26,6 +29,7 @@ from course_utils.text import spans
 
 TASKS = {"spam": "spam F1", "reviews": "accuracy on reviews"}  # what is measured on each
 FIELDS = {"method", "scores", "trainable", "seconds", "real", "lecture"}
+_ARTICLE, _PUNCTUATION = re.compile(r"\b(a|an|the)\b"), str.maketrans("", "", string.punctuation)
 _offered: dict[tuple[str, str], dict[str, list[float]]] = {}  # by this kernel, by lecture and name
 _unwritten: dict[Path, list[dict[str, Any]]] = {}  # what this kernel could not write, by file
 
@@ -95,24 +99,63 @@ def kept(lecture: str, name: str) -> pd.DataFrame:
     return frame
 
 
-def span_f1(truth: Iterable[Sequence[str]], answers: Iterable[Sequence[str]]) -> float:
+Tags = Iterable[Sequence[str]]  # for each sentence its B-, I- and O tags, as `text.spans` reads them
+
+
+def span_f1(truth: Tags, answers: Tags, *, strict: bool = False) -> float:
     """F1 over the names of all sentences; a name counts if both ends and its kind are right.
 
     Args:
-        truth: for each sentence its B-, I- and O tags, as :func:`course_utils.text.spans` reads them.
-        answers: the tags that a model gave.
+        truth, answers: the right tags, and those that a model gave.
+        strict: a tag I that continues nothing is no name, as in :func:`course_utils.text.spans`.
 
     Raises:
-        ValueError: if the two differ in the number of sentences, or a sentence in its number of tags.
+        ValueError: if the two differ in the number of sentences, or a sentence in its number of tags, or a tag is none.
     """
-    right = names = 0  # names of both sides together
-    for wanted, given in zip(truth, answers, strict=True):
-        if len(wanted) != len(given):
-            raise ValueError(f"A tag for each token, please: {len(wanted)} tokens, {len(given)} tags.")
-        wanted_spans, given_spans = spans(wanted), spans(given)
-        right += len(wanted_spans & given_spans)
-        names += len(wanted_spans) + len(given_spans)
-    return 2 * right / max(names, 1)
+    wanted, given = _names(truth, answers, strict)
+    return 2 * len(wanted & given) / max(len(wanted) + len(given), 1)
+
+
+def kind_f1(truth: Tags, answers: Tags, *, strict: bool = False) -> dict[str, float]:
+    """:func:`span_f1` of each kind of name by itself, of the kinds that either side has."""
+    wanted, given = _names(truth, answers, strict)
+    right, names = (
+        Counter(name[-1] for name in wanted & given),
+        Counter(name[-1] for name in [*wanted, *given]),
+    )
+    return {kind: 2 * right[kind] / names[kind] for kind in sorted(names)}
+
+
+def token_f1(truth: Tags, answers: Tags) -> float:
+    """F1 over single tokens that are no O, each right if its whole tag is; over pieces, if those are given."""
+    pairs = [pair for both in zip(truth, answers, strict=True) for pair in zip(*both, strict=True)]
+    right = sum(wanted == given != "O" for wanted, given in pairs)
+    return 2 * right / max(sum((wanted != "O") + (given != "O") for wanted, given in pairs), 1)
+
+
+def _names(truth: Tags, answers: Tags, strict: bool) -> tuple[set[tuple], set[tuple]]:
+    """The names of both sides: number of the sentence, start, end, kind."""
+    sides: tuple[set[tuple], set[tuple]] = set(), set()
+    for number, both in enumerate(zip(truth, answers, strict=True)):
+        if len(both[0]) != len(both[1]):
+            raise ValueError(f"A tag for each token, please: {len(both[0])} tokens, {len(both[1])} tags.")
+        for side, tags in zip(sides, both, strict=True):
+            side.update((number, *span) for span in spans(tags, strict=strict))
+    return sides
+
+
+def answer_scores(answer: str, right: Sequence[str]) -> tuple[float, float]:
+    """Exact match and F1 of an answer, (1, 1) at best, as SQuAD counts them (Rajpurkar et al., 2016, section 6.1; 2018): the best
+    over the texts that count as ``right``, without capitals, punctuation and articles; with none, the empty answer is right."""
+    said, *wanted = (
+        _ARTICLE.sub(" ", text.lower().translate(_PUNCTUATION)).split() for text in (answer, *right)
+    )
+    exact = f1 = 0.0
+    for words in list(filter(None, wanted)) or [[]]:
+        shared = (Counter(said) & Counter(words)).total()
+        exact = max(exact, float(said == words))
+        f1 = max(f1, 2 * shared / (len(said) + len(words)) if said and words else exact)
+    return exact, f1
 
 
 def add_to_scoreboard(

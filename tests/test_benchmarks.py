@@ -95,3 +95,20 @@ def test_fine_tuning_prints_one_line_of_json_with_the_promised_ratios():
         assert line[f"ratio_vs_trainer_{padding}"] > 0
     assert 0 <= line["f1_ours"] <= 1 and 0 <= line["f1_trainer"] <= 1
     assert line["messages"] == 32 and line["real"] is False
+
+
+def test_tasks_prints_one_line_of_json_with_the_promised_ratios():
+    """And before that, what both sides say is the same to the letter, or the script ends in an error."""
+    pytest.importorskip("sentence_transformers")
+    command = [sys.executable, str(ROOT / "benchmarks" / "tasks.py"), "--json", "--questions", "8", "--sentences", "16",
+               "--pairs", "16", "--repeats", "1"]  # fmt: skip
+    line = printed(command)
+    others = {
+        "questions": {"one by one", "batches of 32"},
+        "tokens": {"pipeline, 1"},
+        "pairs": {"CrossEncoder, 32"},
+    }
+    for task, names in others.items():
+        assert line[f"ratio_{task}"] > 0 and line[f"busy_ratio_{task}"] > 0 and not line[f"real_{task}"]
+        assert {"ours", *names} <= set(line[f"{task}_per_second"])
+    assert (line["questions"], line["pairs"]) == (8, 16) and line["tokens"] > 16

@@ -112,18 +112,24 @@ class Vocabulary:
         return EncodedText(np.array(ids, dtype=np.int64), numbers)
 
 
-def spans(tags: Sequence[str]) -> set[Span]:
+def spans(tags: Sequence[str], *, strict: bool = False) -> set[Span]:
     """The names that B-, I- and O tags mark: ``["O", "B-person", "I-person"]`` -> ``{(1, 3, "person")}``.
 
-    A tag I that continues nothing of its kind begins a name, as in CoNLL's script. Without kinds, each has "".
+    A tag I that continues nothing of its kind begins a name, as in CoNLL's script and in seqeval; with ``strict`` it belongs
+    to none, as in seqeval's strict mode for IOB2. Without kinds, each has "".
+
+    Raises:
+        ValueError: for a tag that is none of these.
     """
     names: set[Span] = set()
     start, name_kind = None, ""  # of the name that is open
     for place, tag in enumerate([*tags, "O"]):
-        letter, _, kind = tag.partition("-")
+        letter, _, kind = str(tag).partition("-")
+        if letter not in ("B", "I", "O"):
+            raise ValueError(f"There is no tag {tag!r}: a name is tagged B-person, I-person, all else O.")
         if start is not None and not (letter == "I" and kind == name_kind):
             names.add((start, place, name_kind))
             start = None
-        if start is None and letter != "O":
+        if start is None and (letter == "B" or (letter == "I" and not strict)):
             start, name_kind = place, kind
     return names

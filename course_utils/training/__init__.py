@@ -2,7 +2,7 @@
 
 from course_utils.training.examples import IGNORED, Examples, balanced_weights, epoch_batches  # noqa: I001
 from course_utils.training.loop import (
-    History, Task, adamw, epoch_steps, evaluate, fit, predict, take_step, total_weight, train_epoch, weighted_loss,
+    History, Task, adamw, epoch_steps, evaluate, fit, predict, sampled_steps, take_step, total_weight, train_epoch, weighted_loss,
 )  # fmt: skip
 from course_utils.training.schedules import (
     constant, layer_rates, linear_fall, slanted_triangular, uncorrected, warm_up,

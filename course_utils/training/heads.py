@@ -83,10 +83,17 @@ class EncoderWithHeads(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, task: str | None = None, **more: Tensor
     ) -> Tensor:
-        """Ids and mask (batch, tokens), and the name of a head where there are several -> what it says."""
+        """Ids and mask (batch, tokens), and the name of a head where there are several -> what it says.
+
+        Raises ValueError if there is no such head, or none is named and there are several.
+        """
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **more)
         states = getattr(output, "last_hidden_state", output)
-        return self.heads[task or next(iter(self.heads))](states, attention_mask)
+        if task is None and len(self.heads) == 1:
+            (task,) = self.heads
+        if task not in self.heads:
+            raise ValueError(f"Which head? There is none called {task!r}; there are {', '.join(self.heads)}.")
+        return self.heads[task](states, attention_mask)
 
 
 def pool(encoder: nn.Module, pooling: str, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -7,10 +7,12 @@ the same weights, interrupted or not.
 """
 
 import hashlib
+import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,15 @@ from tqdm.auto import tqdm
 
 from course_utils.arguments import checked
 from course_utils.files import replace_file
+from course_utils.parallel import one_thread_each
 from course_utils.session import accelerator as kernel_accelerator
 from course_utils.session import show_progress
+from course_utils.text import length_bucketed
 from course_utils.training.examples import IGNORED, Examples, epoch_batches
 from course_utils.training.schedules import constant
 
 Schedule = Callable[[int, int], float]
+TOKENS = {"cpu": 1024, "gpu": 32_768}  # in a batch that is only read
 
 
 @dataclass
@@ -102,6 +107,27 @@ def epoch_steps(tasks: Sequence[Task], batch_size: int, seed: int, by_length: bo
     for task, mine in zip(tasks, batches, strict=True):
         for number, batch in enumerate(mine):
             steps[number * len(steps) // len(mine)].append((task, batch))
+    return steps
+
+
+def sampled_steps(
+    tasks: Sequence[Task], batch_size: int, seed: int, count: int, power: float, by_length: bool = True
+) -> list[Step]:
+    """``count`` steps of a batch each, of a task drawn with a chance of its size to the ``power``.
+
+    1 is by size, 0 evenly; between them a small task comes up more often than its size says (Stickland &
+    Murray 2019, *Sampling tasks*). A task whose batches are used up begins again, in another order.
+    """
+    chances = np.array([len(task.train) for task in tasks], dtype=float) ** power
+    drawn = np.random.default_rng(seed).choice(len(tasks), count, p=chances / chances.sum())
+
+    def endless(task: Task) -> Iterator[list[int]]:
+        for again in itertools.count():
+            yield from epoch_batches(task.train, batch_size, seed + 7919 * again, by_length)
+
+    batches = [endless(task) for task in tasks]
+    steps = [[(tasks[place], next(batches[place]))] for place in drawn]
+    steps[0] += [(task, []) for task in tasks if task is not steps[0][0][0]]  # the first names all tasks
     return steps
 
 
@@ -194,30 +220,51 @@ def evaluate(
     return loss / max(weight, 1e-9)
 
 
-@torch.no_grad()
-def predict(model: nn.Module, examples: Examples, batch_size: int = 256, **arguments: Any) -> np.ndarray:
-    """Probabilities in the order of the examples, dropout off: (n, classes), (n, tokens, classes) or (n, 2, tokens).
+def score_batches(
+    model: nn.Module, examples: Examples, batch_size: int = 256, **arguments: Any
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Batch by batch, the numbers of its examples and what the model says of them, dropout off; ``arguments`` go to ``forward``.
 
-    Texts of like length are read together; where batches differ in tokens, 0 stands past their end.
+    Texts of like length share a batch, small enough for a core's cache; on a CPU, each core reads batches of its own.
     """
     model.eval()
     device = next(model.parameters()).device
-    lengths = examples.lengths()
-    order = np.arange(len(examples)) if lengths is None else np.argsort(lengths, kind="stable")
-    parts = []
-    for some in np.split(order, range(batch_size, len(order), batch_size)):
-        inputs, _ = examples.batch(some.tolist(), device)
-        parts.append(model(**inputs, **arguments).softmax(-1).float().cpu().numpy())
-    answers = np.zeros((len(examples), *np.max([part.shape[1:] for part in parts], axis=0)), np.float32)
-    for part, start in zip(parts, range(0, len(order), batch_size), strict=True):
-        answers[(order[start : start + batch_size], *map(slice, part.shape[1:]))] = part  # type: ignore[index]
+    lengths, on_cpu, cores = examples.lengths(), device.type == "cpu", 1
+    batches = [np.arange(len(examples))]
+    if lengths is not None:
+        batches, cores = length_bucketed(lengths, TOKENS["cpu" if on_cpu else "gpu"]), torch.get_num_threads()
+    pieces = [np.split(batch, range(batch_size, len(batch), batch_size)) for batch in batches]
+
+    def read(batch: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        with torch.no_grad():  # each thread has a switch of its own
+            inputs, _ = examples.batch(batch.tolist(), device)
+            return batch, model(**inputs, **arguments).float().cpu()
+
+    with one_thread_each(min(cores, len(batches)) if on_cpu else 1) as spread:
+        yield from spread(read, chain(*pieces))
+
+
+def predict(model: nn.Module, examples: Examples, batch_size: int = 256, **arguments: Any) -> np.ndarray:
+    """Probabilities in the order of the examples, dropout off: (n, classes), (n, tokens, classes) or (n, 2, tokens).
+
+    Where batches differ in tokens, 0 stands past their end.
+    """
+    parts = [
+        (rows, scores.softmax(-1).numpy())
+        for rows, scores in score_batches(model, examples, batch_size, **arguments)
+    ]
+    widths = np.max([part.shape[1:] for _, part in parts], axis=0)
+    answers = np.zeros((len(examples), *widths), np.float32)
+    for rows, part in parts:
+        answers[(rows, *map(slice, part.shape[1:]))] = part  # type: ignore[index]
     return answers
 
 
 def fit(
     model: nn.Module, train: Examples | Sequence[Task], validation: Examples | None = None, *, epochs: int,
     learning_rate: float = 1e-3, groups: Sequence[dict[str, Any]] | None = None, schedule: Schedule = constant,
-    batch_size: int = 32, by_length: bool = True, accumulate: int = 1, class_weights: Tensor | None = None, per_example: bool = False,
+    batch_size: int = 32, by_length: bool = True, steps: int | None = None, power: float = 0.0, accumulate: int = 1,
+    class_weights: Tensor | None = None, per_example: bool = False,
     clip: float = 1.0, decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999), seed: int = 0,
     score: Callable[[nn.Module], float] | None = None, before_epoch: Callable[[int], object] = lambda epoch: None,
     checkpoint: str | Path | None = None, precision: str | None = None,
@@ -232,6 +279,7 @@ def fit(
         learning_rate: the highest of all steps; ``schedule`` says which share of it a step gets.
         groups: parameters with rates of their own, as :func:`layer_rates` makes them; they replace ``learning_rate``.
         by_length: as in :func:`epoch_batches`.
+        steps: of an epoch, each of one task, as :func:`sampled_steps` draws it with ``power``; by default :func:`epoch_steps`.
         accumulate: pieces that a batch is read in, where memory is short.
         class_weights: one weight per class, shape (classes,); by default all count the same.
         per_example: divide the loss of a batch by its number of examples, not by their weights. With few labels it matters: a
@@ -250,7 +298,8 @@ def fit(
         FloatingPointError: if the loss is no longer a number.
     """
     epochs, batch_size, accumulate = checked(1, epochs=epochs, batch_size=batch_size, accumulate=accumulate)
-    (seed,), (clip,) = checked(0, seed=seed), checked(0.0, clip=clip)
+    (seed,), (clip, power) = checked(0, seed=seed), checked(0.0, clip=clip, power=power)
+    (steps,) = checked(1, steps=steps) if steps is not None else (None,)
     accelerator = kernel_accelerator(precision)
     tasks = [Task(train, validation, "", class_weights)] if isinstance(train, Examples) else [*train]
     trained, groups = trainable(model, groups, learning_rate)
@@ -271,14 +320,19 @@ def fit(
     optimizer = adamw(groups, decay=decay, betas=betas)
     prepared = accelerator.prepare(optimizer)
     optimizer.zero_grad()
-    draw = lambda epoch: epoch_steps(tasks, batch_size, seed + 1000 * epoch, by_length)  # noqa: E731
+
+    def draw(epoch: int) -> list[Step]:
+        if steps is None:
+            return epoch_steps(tasks, batch_size, seed + 1000 * epoch, by_length)
+        return sampled_steps(tasks, batch_size, seed + 1000 * epoch, steps, power, by_length)
+
     count = len(draw(0))
     shares = [schedule(step, epochs * count) for step in range(epochs * count)]
 
     history, best = History(), dict[str, Tensor]()
     file = Path(checkpoint, "checkpoint.safetensors") if checkpoint else None
     run = file and describe(model, trained, tasks, optimizer, shares, epochs=epochs, batch_size=batch_size,
-                            by_length=by_length, per_example=per_example, clip=clip, seed=seed, betas=betas)  # fmt: skip
+                            by_length=by_length, steps=steps, power=power, per_example=per_example, clip=clip, seed=seed, betas=betas)  # fmt: skip
     if file and run and file.exists():
         history, best = load_checkpoint(file, run, trained, optimizer)
     bar = tqdm(total=epochs, initial=len(history.train_loss), desc="epochs", delay=2, leave=False,

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from course_utils import plotting
 from course_utils.session import show_progress
 from course_utils.text import WordVectors
+from course_utils.training.answers import Answer
 from course_utils.widgets.base import (
     LONGEST, ask_panel, at_rest, follow_panel, note, put_picture, show_widget, too_long, trouble, wide,
 )  # fmt: skip
@@ -76,6 +77,32 @@ def blanks_markup(guesses: Sequence[Sequence[tuple[str, float]]]) -> str:
         (f"<b>blank {place}</b><br>" if len(guesses) > 1 else "") + _ranking(some)
         for place, some in enumerate(guesses, start=1)
     )
+
+
+def answer_explorer(find: Callable[[str, str], Answer], text: str, question: str) -> None:
+    """Paste a text, ask it a question: what ``find(question, text)`` answers is marked in the text."""
+    fields = {"text": text, "question": question}
+    panel = ask_panel(fields, lambda text, asked: answer_markup(text, find(asked, text)), "Answer", rows=6)
+    panel.children[1].rows = 1
+    otherwise = f"Run this cell in a notebook to ask a text of your own. So far: {question}"
+    show_widget(panel, f"{otherwise} {answer_words(find(question, text))}")
+
+
+def answer_words(answer: Answer) -> str:
+    """An answer in words, with its probability."""
+    said = f"“{answer.text}”" if answer.text else "The text does not answer that"
+    return f"{said} (probability {answer.probability:.2f})."
+
+
+def answer_markup(text: str, answer: Answer) -> str:
+    """An answer in words, and below it the text as HTML, line breaks and all, in which it stands bold in a frame."""
+    before, found, after = (
+        html.escape(part) for part in (text[: answer.start], answer.text, text[answer.end :])
+    )
+    style = "background:#F7E3A1;color:#222222;border:1px solid #222222;padding:0 2px;font-weight:bold"
+    marked = f'<mark style="{style}">{found}</mark>' if found else ""
+    shown = f'<div style="white-space:pre-wrap;margin-top:4px">{before}{marked}{after}</div>'
+    return html.escape(answer_words(answer)) + shown
 
 
 def pieces_explorer(tokenizer: Tokenizer, text: str) -> None:

@@ -131,3 +131,9 @@ def test_heads_learn_side_by_side_and_one_alone_needs_no_name(several, encoder):
     one = EncoderWithHeads(encoder, kind=TextHead(16, 3))
     fit(one, Examples(inputs, labels["pairs"]), epochs=1)
     assert predict(one, Examples(inputs, labels["pairs"])).shape == (16, 3)
+
+
+def test_a_head_is_asked_by_its_name(several):
+    for task in (None, "classes"):
+        with pytest.raises(ValueError, match=r"There is none called .*; there are pairs, tags, answers"):
+            several(IDS, MASK, task)

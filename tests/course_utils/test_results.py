@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from test_plotting import overlapping_texts
 
 from course_tools import PATIENCE
-from course_utils import plotting, results
+from course_utils import datasets, plotting, results
 from course_utils.session import data_folder, set_style
 
 NAMELESS = {"method": 3, "scores": {"0": 0.5}, "trainable": 1, "seconds": 1, "real": True, "lecture": ""}
@@ -276,3 +276,47 @@ def test_the_scores_that_the_course_ships_are_real_and_over_five_splits():
     assert shipped.attrs["real"]
     assert (shipped["seeds"] == 5).all()
     assert {"frozen, improved", "frozen, the tutorial's recipe", "characters"} <= set(shipped["method"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "wanted"),
+    [
+        ("The Mills!", ["mills"], (1, 1)),
+        ("the mills of Anna", ["Anna's mills"], (0, 2 / 5)),  # mills of anna, annas mills
+        ("mills mills", ["mills"], (0, 2 / 3)),  # a word counts as often as it stands on both sides
+        ("mills", ["water", "old mills", "mills"], (1, 1)),  # the best of several
+        ("a an the", ["the"], (1, 1)),  # nothing is left of either
+        ("", [], (1, 1)),  # it has no answer, and none was given
+        ("mills", [], (0, 0)),
+        ("", ["mills"], (0, 0)),
+        ("theatre", ["atre"], (0, 0)),  # no article inside a word
+        ("co-op", ["coop"], (1, 1)),
+        ("x  \n y", ["x y"], (1, 1)),
+        ("東京塔", ["東京"], (0, 0)),  # without spaces, one word
+        ("İstanbul", ["istanbul"], (0, 0)),  # in lower case, İ is an i and a dot
+    ],
+)
+def test_answers_are_scored_as_squad_does(answer, right, wanted):
+    assert results.answer_scores(answer, right) == pytest.approx(wanted)
+
+
+def test_a_file_of_answers_scores_as_with_squads_own_script():
+    """As torchmetrics has it: to each question an answer, right, or cut, or drawn from the passage, or with more in it."""
+    from torchmetrics.functional.text import squad
+
+    random, frame = np.random.default_rng(0), datasets.load_questions()
+    rows = frame[[any(text.split()[-1].isalnum() for text in answers) for answers in frame["answers"]]]
+    said, wanted, mine = [], [], []
+    for number, row in enumerate(rows.itertuples()):
+        right, drawn = row.answers[0], int(random.integers(len(row.context)))
+        given = random.choice(
+            [right, right[:-2], f"The {right.upper()}!", row.context[drawn:][:30], f"{right} mill", "a"]
+        )
+        said.append({"prediction_text": str(given), "id": str(number)})
+        answers = {"text": list(row.answers), "answer_start": list(row.starts)}
+        wanted.append({"answers": answers, "id": str(number)})
+        mine.append(results.answer_scores(str(given), row.answers))
+    theirs = squad(said, wanted)
+    exact, f1 = 100 * np.mean(mine, axis=0)
+    assert len(said) > 400 and 20 < exact < f1 < 80
+    assert exact == pytest.approx(float(theirs["exact_match"])) and f1 == pytest.approx(float(theirs["f1"]))

@@ -32,6 +32,7 @@ from course_utils.training import (
     layer_rates,
     loop,
     predict,
+    sampled_steps,
     warm_up,
     weighted_loss,
 )
@@ -425,6 +426,68 @@ def test_a_step_takes_a_batch_of_every_task_and_small_tasks_are_spread_over_the_
         assert sorted(seen) == list(range(len(task.train)))
 
 
+@pytest.mark.parametrize(("power", "share"), [(0.0, 1 / 2), (0.5, 2 / 3), (1.0, 4 / 5)])
+def test_tasks_are_drawn_by_a_power_of_their_size(power, share):
+    large, small = Task(reading("classes", 80), name="classes"), Task(reading("tags", 20), name="tags")
+    steps = sampled_steps([large, small], 10, 0, 2000, power)
+    drawn = [step[0][0].name for step in steps]
+    assert {task.name for task, _ in steps[0]} == {"classes", "tags"} and {
+        len(step) for step in steps[1:]
+    } == {1}
+    assert drawn.count("classes") / 2000 == pytest.approx(share, abs=0.03)
+    for task in (large, small):  # all of a task comes up before any of it comes up again
+        batches = [batch for (mine, batch), *_ in steps if mine is task]
+        round_ = len(task.train) // 10
+        rounds = [batches[i : i + round_] for i in range(0, 3 * round_, round_)]
+        assert all(
+            sorted(i for batch in some for i in batch) == list(range(len(task.train))) for some in rounds
+        )
+        assert rounds[0] != rounds[1]
+    assert str(sampled_steps([large, small], 10, 0, 2000, power)) == str(steps)
+    assert str(sampled_steps([large, small], 10, 1, 2000, power)) != str(steps)
+
+
+def test_a_head_does_not_move_while_other_tasks_are_drawn():
+    """Not even by its momentum: a gradient of None is no gradient of 0."""
+    model, both = Reader(), tasks()[:2]
+    drawn = [step[0][0].name for step in sampled_steps(both, 8, 0, 6, 0.0)]
+    heads = []
+    with pytest.MonkeyPatch.context() as patch:
+        step = loop.take_step
+        patch.setattr(loop, "take_step", lambda *a: (step(*a), heads.append(state(model.heads))))
+        fit(model, both, epochs=1, batch_size=8, steps=6, power=0.0)
+    names = list(dict(model.heads.named_parameters()))
+    assert len(heads) == 6 and {*drawn} == {"classes", "tags"}
+    for before, after, task in zip(heads, heads[1:], drawn[1:], strict=False):
+        sizes = [p.numel() for p in model.heads.parameters()]
+        moved = [not torch.equal(*pair) for pair in zip(before.split(sizes), after.split(sizes), strict=True)]
+        assert {name.partition(".")[0] for name, yes in zip(names, moved, strict=True) if yes} == {task}
+
+
+def test_a_batch_of_texts_and_a_batch_of_tokens_have_losses_of_one_kind():
+    """Each is the mean over what is asked: many tokens make a task no louder."""
+    for kind in ("classes", "tags"):
+        model, data = Reader(), reading(kind, 12)
+        task, gradients = Task(data, name=kind), []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "take_step", lambda *a: None)
+            loss = loop.train_epoch(model, [[(task, list(range(12)))]], [1.0], None, accelerator())
+        gradients.append(model.heads[kind].weight.grad.clone())
+        model.zero_grad()
+        inputs, labels = data.batch(list(range(12)), torch.device("cpu"))
+        mean = torch.nn.functional.cross_entropy(model(**inputs, task=kind).flatten(0, -2), labels.flatten())
+        mean.backward()
+        assert loss == pytest.approx(mean.item(), rel=1e-5)
+        assert torch.allclose(gradients[0], model.heads[kind].weight.grad, atol=1e-6)
+
+
+def test_every_example_is_judged_once_also_in_a_last_batch_that_is_short():
+    model, data = Reader().eval(), reading("tags", 20)
+    losses = [training.evaluate(model, data, None, accelerator(), size, task="tags") for size in (20, 7, 3)]
+    assert losses[1:] == pytest.approx([losses[0]] * 2, abs=1e-6)
+    assert predict(model, data, batch_size=7, task="tags").shape[0] == 20
+
+
 def test_a_tasks_share_is_its_part_of_the_loss_and_of_the_gradient():
     """Twice the share: twice as much in the loss, and before the optimiser twice the gradient."""
     model, gradients, losses = Reader(), [], []
@@ -558,6 +621,30 @@ def test_a_run_follows_its_schedule_from_the_first_step_to_the_last(monkeypatch)
     assert [rate for rate, _ in taken] == pytest.approx([warm_up(step, steps) for step in range(steps)])
     assert all(moved for _, moved in taken)  # the first one too
     assert taken[-1][0] == min(rate for rate, _ in taken)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_are_the_same_on_one_core_and_on_several_in_batches_of_any_size(kind, monkeypatch):
+    model, data, sizes = Reader().eval(), reading(kind, 40), []
+    wanted, forward, threads = predict(model, data, task=kind), model.forward, torch.get_num_threads()
+    monkeypatch.setattr(
+        model, "forward", lambda **given: sizes.append(given["input_ids"].shape) or forward(**given)
+    )
+    monkeypatch.setitem(training.loop.TOKENS, "cpu", 30)
+    try:
+        for cores, size in ((1, 256), (3, 256), (3, 2)):
+            torch.set_num_threads(cores)
+            sizes.clear()
+            found = predict(model, data, size, task=kind)
+            asked = (
+                data.labels != IGNORED if kind == "tags" else slice(None)
+            )  # what stands at padding is nobody's
+            np.testing.assert_allclose(found[asked], wanted[asked], atol=1e-6)
+            assert sum(rows for rows, _ in sizes) == 40 and max(rows for rows, _ in sizes) <= size
+            assert all(rows * tokens <= 30 or rows == 1 for rows, tokens in sizes)
+            assert torch.get_num_threads() == cores
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_predictions_have_dropout_off():

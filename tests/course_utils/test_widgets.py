@@ -11,6 +11,7 @@ from PIL import Image
 
 from course_utils import plotting, widgets
 from course_utils.text import WordVectors
+from course_utils.training.answers import Answer
 from course_utils.widgets import base
 
 LABELS = [0, 0, 0, 1, 1]
@@ -586,3 +587,63 @@ def test_a_picture_that_somebody_waits_for_has_no_more_pixels_than_it_is_shown_w
     assert np.allclose(once, [twice["width"], twice["height"]], atol=2)
     base.put_picture(picture, None)
     assert picture.layout.display == "none" and not picture.value
+
+
+OWNER = "Mills\n  &  <b>water</b>: Anna’s."
+
+
+def found(question, text):
+    """An answer by rule: the word that the question names, if the text has it."""
+    if question == "crash":
+        raise ValueError("no <model> yet")
+    start = text.find(question)
+    return Answer(*((question, start, start + len(question)) if start >= 0 else ("", 0, 0)), 1.5, 0.834)
+
+
+def test_an_answer_is_marked_in_its_text(panels):
+    widgets.answer_explorer(found, OWNER, "Anna")
+    text, question, button, shown = panels[0].children
+    assert (text.value, question.value, question.rows) == (OWNER, "Anna", 1) and text.rows > 1
+    button.click()
+    assert "“Anna” (probability 0.83)." in shown.value
+    before, mark, after = re.split(r"(<mark[^>]*>[^<]*</mark>)", shown.value)
+    assert mark.endswith(">Anna</mark>") and after.startswith("’s.")
+    # As it was typed, line breaks and spaces too, and nothing of it run as markup.
+    assert before.endswith("Mills\n  &amp;  &lt;b&gt;water&lt;/b&gt;: ") and "white-space:pre-wrap" in before
+    question.value = "<b>"
+    assert shown.value == ""
+    button.click()
+    assert "“&lt;b&gt;” (probability" in shown.value and ">&lt;b&gt;</mark>water" in shown.value
+    assert "<b>" not in shown.value
+
+
+def test_a_text_that_does_not_answer_is_shown_without_a_mark(panels):
+    widgets.answer_explorer(found, OWNER, "Bert")
+    *_, button, shown = panels[0].children
+    button.click()
+    assert "The text does not answer that (probability 0.83)." in shown.value
+    assert "<mark" not in shown.value and "Anna’s." in shown.value
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "said"),
+    [
+        ("  ", "Anna", "fill in: text"),
+        ("Anna", "", "fill in: question"),
+        ("a" * 100_000, "Anna", "keep it under 1,000 characters: this has 100,000"),
+        ("Anna", "crash", "no &lt;model&gt; yet"),
+    ],
+)
+def test_what_cannot_be_asked_is_answered_in_words(panels, text, question, said):
+    widgets.answer_explorer(found, OWNER, "Anna")
+    *entries, button, shown = panels[0].children
+    for entry, value in zip(entries, (text, question), strict=True):
+        entry.value = value
+    button.click()
+    assert said in shown.value and "<mark" not in shown.value
+
+
+def test_the_first_answer_is_told_where_no_widget_runs(displayed):
+    widgets.answer_explorer(found, OWNER, "Anna")
+    ((data, _),) = displayed
+    assert data["text/plain"].endswith("So far: Anna “Anna” (probability 0.83).")
