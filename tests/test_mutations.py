@@ -45,6 +45,12 @@ MUTATIONS = {
         "max_length=10,",
         "test_training.py::test_messages_are_cut_where_they_should_be",
     ),
+    "a pair with an empty side let through": (
+        "training/examples.py",
+        "if not text.strip()",
+        "if not text",
+        "test_training.py::test_texts_that_are_none",
+    ),
     "labels shuffled": (
         "training/examples.py",
         "labels = self.labels[indices]",

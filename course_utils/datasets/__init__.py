@@ -8,4 +8,4 @@ from course_utils.datasets.names import NAME_TYPES, PARTS_OF_SPEECH, load_entiti
 from course_utils.datasets.pairs import load_pairs
 from course_utils.datasets.questions import load_questions
 from course_utils.datasets.relations import load_analogies, load_glove, load_senses, load_similarities
-from course_utils.datasets.reviews import load_reviews
+from course_utils.datasets.reviews import load_minimal_pairs, load_reviews

@@ -17,6 +17,7 @@ from course_utils.datasets.messages import (
     sourced,
     stratified,
 )
+from course_utils.session import data_folder
 
 POLARITIES = {"negative": 0, "positive": 1}
 _OF_FILE = {".neg": "negative", ".pos": "positive"}  # the real files hold one label each
@@ -59,6 +60,16 @@ def load_reviews(*, seed: int = 0, train: int | None = None, profile: str | None
         mixed = frame[frame["split"] == "train"].sample(frac=1, random_state=SEED + seed)
         frame.loc[mixed.index[mixed.groupby("label").cumcount() >= train // 2], "split"] = "unused"
     return sourced(frame, asset)
+
+
+def load_minimal_pairs() -> pd.DataFrame:
+    """Sentences about films, two by two, that differ in one word and in their verdict (``data/minimal_pairs.csv``).
+
+    Returns:
+        48 rows of ``kind`` (a word exchanged: ``plain``; ``praise negated``, ``blame negated``; a half sentence that misleads:
+        ``contrast``), ``positive`` and ``negative``. Written for this course, in the manner of :func:`load_reviews`.
+    """
+    return read_table(data_folder() / "minimal_pairs.csv", "kind", "positive", "negative")
 
 
 def _read(path: Path) -> Iterator[tuple[str, int]]:

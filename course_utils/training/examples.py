@@ -72,13 +72,19 @@ class Examples:
     ) -> Self:  # fmt: skip
         """Tokenise texts, or pairs of texts: cut at ``max_length`` pieces, and with ``pad`` fill up each one to that length.
 
-        Raises TypeError if a text is not a string, ValueError if there is none or the length is below 3.
+        Raises TypeError if a text is not a string, ValueError if there is none, a side of a pair says nothing, or the
+        length has no room for a piece: below 3, for pairs below 5.
         """
-        (max_length,) = checked(3, max_length=max_length)
         pairs = len(texts) > 0 and isinstance(next(iter(texts)), tuple | list)
+        (max_length,) = checked(3 + 2 * pairs, max_length=max_length)
         columns = [strings(column) for column in zip(*texts, strict=True)] if pairs else [strings(texts)]
         if len(columns) != 1 + pairs or not columns[0]:
             raise ValueError("There must be one text in each row, or two, and one row at least.")
+        for side, column in zip(("first", "second"), columns if pairs else (), strict=False):
+            if (row := next((row for row, text in enumerate(column) if not text.strip()), None)) is not None:
+                raise ValueError(
+                    f"Pair {row} has an empty {side} side, so nothing can be compared: leave it out."
+                )
         encoded = tokenizer(
             *columns, truncation=True, max_length=max_length, padding="max_length" if pad else False,
             return_token_type_ids=pairs,

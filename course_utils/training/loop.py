@@ -412,7 +412,10 @@ def check_task(model: nn.Module, task: Task, device: torch.device) -> None:
     choices = scores.shape[-1]
     span = inputs.get("input_ids", scores).shape[-1] == choices and asked.dim() > 1 and not task.train.tags
     if not span and classes > choices:
-        raise ValueError(f"There is a label {classes - 1}, and the model's {choices} classes count from 0.")
+        advice = " These begin at 1: subtract 1." if labels.min() == 1 and classes - 1 == choices else ""
+        raise ValueError(
+            f"There is a label {classes - 1}, and the model's {choices} classes count from 0.{advice}"
+        )
     if weights is not None and len(weights) != choices:
         raise ValueError(f"{len(weights)} class weights for {choices} classes: give one weight per class.")
     sums = scores.float().sum(-1)

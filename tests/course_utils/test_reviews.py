@@ -2,13 +2,15 @@
 
 import csv
 import re
+from difflib import SequenceMatcher
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from course_utils.assets import store
-from course_utils.datasets import load_reviews, reviews
+from course_utils.datasets import load_minimal_pairs, load_reviews, reviews
+from course_utils.datasets.messages import letters
 
 SPLITS = {"train": 0.70, "validation": 0.15, "test": 0.15}
 
@@ -157,3 +159,20 @@ def test_fewer_sentences_for_training_are_drawn_evenly_and_the_test_stays():
 def test_a_number_of_sentences_that_cannot_be_halved(train):
     with pytest.raises(ValueError, match="even number"):
         load_reviews(train=train)
+
+
+def test_minimal_pairs_differ_in_one_word_and_nowhere_else():
+    pairs = load_minimal_pairs()
+    assert list(pairs.columns) == ["kind", "positive", "negative"] and len(pairs) == 48
+    assert set(pairs["kind"].value_counts()) == {12}
+    assert not pd.concat([pairs["positive"], pairs["negative"]]).duplicated().any()
+    for one, other in zip(pairs["positive"].str.split(), pairs["negative"].str.split(), strict=True):
+        changes = [op for op in SequenceMatcher(None, one, other, False).get_opcodes() if op[0] != "equal"]
+        ((_, a, b, c, d),) = changes
+        assert max(b - a, d - c) == 1, f"{one} | {other}"
+
+
+def test_minimal_pairs_are_in_no_review():
+    ours = load_minimal_pairs()
+    said = letters(pd.concat([ours["positive"], ours["negative"]]))
+    assert not said.isin(letters(load_reviews()["text"])).any()

@@ -827,6 +827,8 @@ def test_whole_numbers_are_labels_however_they_are_kept(labels):
         ([], ValueError, "one row at least"),
         ("ab", TypeError, "list of strings"),
         (["a", "\ud800"], ValueError, "half a character"),
+        ([("a", "b"), ("a", " \n")], ValueError, "Pair 1 has an empty second side"),
+        ([("", "b"), ("a", "b")], ValueError, "Pair 0 has an empty first side"),
     ],
 )
 def test_texts_that_are_none(texts, error, told):
@@ -838,6 +840,8 @@ def test_texts_that_are_none(texts, error, told):
 def test_lengths_to_which_no_text_can_be_cut(length):
     with pytest.raises(ValueError, match=r"max_length=.* 3 or more"):
         Examples.from_texts(["a", "b"], [0, 1], load_encoder("minilm").tokenizer, max_length=length)
+    with pytest.raises(ValueError, match=r"max_length=4: .* 5 or more"):  # [CLS] a [SEP] b [SEP]
+        Examples.from_texts([("a", "b")], [0], load_encoder("minilm").tokenizer, max_length=4)
 
 
 @pytest.mark.parametrize(
@@ -896,7 +900,9 @@ def test_models_that_answer_something_else():
     with pytest.raises(TypeError, match=r"not tuple: .* output.logits"):
         fit(Answering(lambda x: (x, None)), blobs(), epochs=1)
     counted = Examples(blobs().inputs, blobs().labels + 1)
-    with pytest.raises(ValueError, match="a label 2, and the model's 2 classes count from 0"):
+    with pytest.raises(
+        ValueError, match=r"a label 2, and .* 2 classes count from 0\. These begin at 1: subtract 1"
+    ):
         fit(head(), counted, epochs=1)
     with pytest.raises(ValueError, match="a label 1, and the model's 1 classes count from 0"):
         fit(Answering(lambda x: x[:, :1]), blobs(), epochs=1)
