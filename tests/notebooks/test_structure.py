@@ -36,15 +36,14 @@ def test_the_readme_says_how_long_each_lecture_takes():
 
 
 def test_the_map_in_the_welcome_lecture_marks_the_lectures_that_are_here():
-    (line,) = [
-        line
+    (here,) = [
+        ast.literal_eval(statement.value)
         for cell in notebooks.read(notebooks.find(["00"])[0]).cells
-        for line in cell.source.splitlines()
-        if line.startswith("here = ")
+        if cell.source.startswith("here = ")
+        for statement in ast.parse(cell.source).body
+        if isinstance(statement, ast.Assign)
     ]
     present = [path.name.partition("_")[0] for path in notebooks.find()]
-    assert ast.literal_eval(line.removeprefix("here = ")) == present, (
-        f"set here = {present} in lecture 00, then `course run 00 --update`"
-    )
+    assert here == present, f"set here = {present} in lecture 00, then `course run 00 --update`"
     drawn = [entry[:2] for group in LECTURES.values() for entry in group]
     assert {number[:2] for number in present} <= set(drawn), "add the new lecture to course_utils/lectures.py"
