@@ -64,6 +64,10 @@ def _best_span(begin: Sequence[float], end: Sequence[float], first: int, longest
     return max(allowed, key=lambda ends: add(begin[ends[0]], end[ends[1]]))
 
 
+def _shifted(ends: Ends, left: int, right: int) -> Ends:
+    return ends[0] + left, ends[1] + right
+
+
 def _argmax(begin: Sequence[float], end: Sequence[float], first: int, longest: int) -> Ends:
     return int(np.argmax(begin)), int(np.argmax(end))
 
@@ -106,8 +110,8 @@ check_best_span = exercise(
         (lambda b, e, first, longest: _best_span(b, e, first, longest, least=-longest), "the end stands before the beginning. An answer's end is its beginning, or comes after it."),
         (lambda b, e, first, longest: _best_span(b, e, first, longest, add=lambda x, y: x * y), "scores are multiplied, and two bad ones make a good answer: they are logarithms, so add them."),
         (_greedy, "the best beginning was taken first, and then the best end for it. Another pair has a higher sum."),
-        (lambda b, e, first, longest: (lambda i, j: (i, j + 1))(*_best_span(b, e, first, longest)), "your end is the token after the last. Return the place of the last token itself."),
-        (lambda b, e, first, longest: (lambda i, j: (i - first, j - first))(*_best_span(b, e, first, longest)), "these places count from the text's beginning. Add `first` again."),
+        (lambda b, e, first, longest: _shifted(_best_span(b, e, first, longest), 0, 1), "your end is the token after the last. Return the place of the last token itself."),
+        (lambda b, e, first, longest: _shifted(_best_span(b, e, first, longest), -first, -first), "these places count from the text's beginning. Add `first` again."),
     ],
 )
 

@@ -89,11 +89,10 @@ class EncoderWithHeads(nn.Module):
         """
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **more)
         states = getattr(output, "last_hidden_state", output)
-        if task is None and len(self.heads) == 1:
-            (task,) = self.heads
-        if task not in self.heads:
+        name = task or ("" if len(self.heads) > 1 else next(iter(self.heads)))
+        if name not in self.heads:
             raise ValueError(f"Which head? There is none called {task!r}; there are {', '.join(self.heads)}.")
-        return self.heads[task](states, attention_mask)
+        return self.heads[name](states, attention_mask)
 
 
 def pool(encoder: nn.Module, pooling: str, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
