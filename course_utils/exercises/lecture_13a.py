@@ -45,7 +45,8 @@ check_precision_at = exercise(
         ((0.5, 0.5, 0.5), (0, 1, 1), 1),
     )],
     refused=[((np.array([0.1, 0.2]), np.array([0, 1]), 3), "A list of two has no first three: raise ValueError."),
-             ((np.array([0.1, 0.2]), np.array([0, 1]), 0), "Of the first none there is no share: raise ValueError.")],
+             ((np.array([0.1, 0.2]), np.array([0, 1]), 0), "Of the first none there is no share: raise ValueError."),
+             ((np.array([0.1, 0.2]), np.array([0, 1]), -1), "A list has no first minus one: raise ValueError for every k below 1.")],
     mistakes=[
         (_first_come(lambda scores: np.argsort(-scores, kind="stable")), "of those that tie you take the ones that stand first, so the order of the file decides. Take the mean over all orders: of the places that are left, each is right as often as the tied ones are on average."),
         (_first_come(lambda scores: np.argsort(scores, kind="stable")[::-1]), "of those that tie you take the ones that stand last, so the order of the file decides. Take the mean over all orders."),

@@ -42,6 +42,7 @@ check_piece_labels = exercise(
         (_labels_by(lambda o, i, owners, labels: labels[o] if o is not None and o not in owners[i + 1:] else -100), "the label stands on the last piece of a word. BERT's tagger reads the first."),
         (_labels_by(lambda o, i, owners, labels: labels[o] if o is not None and o not in owners[:i] else 0), "0 is a class, and the loss would teach it: what is not asked is -100."),
         (_labels_by(lambda o, i, owners, labels: 0 if o is None else labels[o] if o not in owners[:i] else -100), "[CLS], [SEP] and padding are asked for class 0. Give them -100, too."),
+        (_labels_by(lambda o, i, owners, labels: labels[o] if o and o not in owners[:i] else -100), "word 0 is lost: 0 counts as false. Ask `owner is None`."),
         (_labels_by(_order), "behind a word without a piece every label has moved to its neighbour. Look a word's label up by its number."),
         (lambda owners, labels: [label for label in _piece_labels(owners, labels) if label != -100], "that is a label for each word. A label for each piece is wanted, as many as there are owners."),
     ],
@@ -152,11 +153,13 @@ check_strict_names = exercise(
     "strict_names: names that begin with B, and nothing else",
     _strict_names, inputs=("the tags",), read=_sorted,
     cases=[
+        (["B-person", "I-person", "I-person", "O", "B-group", "I-group", "I-group"],),
         (["B-person", "I-person", "O", "B-group"],), (["I-person", "I-person", "O", "B-person", "I-person"],), (["B-group", "B-group", "I-group", "O"],),
         (["B-person", "I-group", "I-person", "O"],), (["O", "B-creative-work", "I-creative-work"],), (["B-person", "O", "I-person", "B-person"],), (["O", "O"],), ([],),
     ],
     mistakes=[
         (lambda tags: sorted(spans(tags)), "a tag I that continues nothing began a name. That is the lenient count; in the strict one only B begins."),
+        (lambda tags: [(i, min(j, i + 2), kind) for i, j, kind in _strict_names(tags)], "a name ends after its second word. It goes on as long as I of its kind follows."),
         (lambda tags: [(i, j - 1, kind) for i, j, kind in _strict_names(tags)], "your end is the last word of the name. Return the place after it."),
         (lambda tags: [name for name in _strict_names(tags) if name[1] < len(tags)], "a name that goes on to the end of the sentence is lost. Close it after the loop."),
         (_merged, "two names of one kind, side by side, have become one. B always begins a new one."),

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ def track(lecture: str, runs: Runs) -> pd.DataFrame:
     if importlib.util.find_spec("mlflow") is None:
         print("MLflow is not here (the extra `track` brings it): these runs are not kept, all else works.")
     else:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a lecture reports to nobody
         import mlflow
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
