@@ -262,12 +262,13 @@ def new(
     title: Annotated[str, typer.Argument(help='Such as "BERT features: what do the layers know?"')],
 ) -> None:
     """Write the skeleton of a new lecture: notebook, exercises, quiz and their test."""
+    from course_tools import notebooks
     from course_tools.new import write_lecture
 
     for path in write_lecture(name, title):
         _say(str(path))
     _say(
-        f"What is to be written says TODO. Then `course run {name.partition('_')[0]} --update` stores the outputs; "
+        f"What is to be written says TODO. Then `course run {notebooks.number(name)} --update` stores the outputs; "
         "README.md, course_utils/lectures.py and the map in lecture 00 want a line about it, too."
     )
 

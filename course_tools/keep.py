@@ -85,7 +85,7 @@ def keep(run: LectureRun, profile: str) -> Path:
         CourseError: if the lecture failed, or keeps nothing: it ran on stand-in data, or never calls
             ``results.keep``.
     """
-    number = notebooks.number(run.path)
+    number = notebooks.number(run.path.stem)
     if not run.outcome.passed:
         raise CourseError(f"{run.path.name}: nothing kept, it {run.outcome.status}.")
     if not run.outcome.kept:

@@ -29,7 +29,7 @@ def write_lecture(name: str, title: str) -> list[Path]:
         raise CourseError(f"{name!r} is no name for a lecture: write it as in 09_bert_features.")
     if not title.strip() or re.search(r"[\n·#]", title):
         raise CourseError(f"{title!r} is no title: write one line, without its number.")
-    folder, number = notebooks.notebooks_folder(), name.partition("_")[0]
+    folder, number = notebooks.notebooks_folder(), notebooks.number(name)
     root = sync.project_root(folder)
     path = folder / f"{name}.ipynb"
     targets = {skeleton: root / target.format(number) for skeleton, target in FILES.items()}

@@ -141,9 +141,9 @@ def read(path: Path) -> NotebookNode:
     return notebook
 
 
-def number(path: Path) -> str:
-    """What a lecture goes by, "08" or "13a"."""
-    return path.name.partition("_")[0]
+def number(name: str) -> str:
+    """What a lecture of this name goes by, "08" or "13a"."""
+    return name.partition("_")[0]
 
 
 def title(notebook: NotebookNode) -> tuple[str, str]:

@@ -108,7 +108,7 @@ def _origins(about: dict[str, list[str]]) -> str:
     """Where the figures of all lectures are from; which lectures, where they differ."""
     lectures: dict[str, list[str]] = {}
     for name, (_, origin) in about.items():
-        lectures.setdefault(origin, []).append(name.partition("_")[0])
+        lectures.setdefault(origin, []).append(notebooks.number(name))
     told = [f"{origin}: {', '.join(numbers)}" for origin, numbers in lectures.items()]
     return "; ".join(told if len(told) > 1 else lectures)
 
@@ -285,7 +285,7 @@ def _visit_math(translator: Any, node: Any) -> None:
 def _link_lectures(app: Any, doctree: Any) -> None:
     """`lecture 03` and `lectures 04, 06` lead there, where the lecture is on the site."""
     every = [*app.config.course_about][::-1]  # of two halves, "lecture 13" leads to the first
-    numbers = {key: name for name in every for key in (name[:2], name.partition("_")[0])}
+    numbers = {key: name for name in every for key in (name[:2], notebooks.number(name))}
     without_links = doctree.findall(lambda node: isinstance(node, CLOSED))
     closed = {id(text) for node in without_links for text in node.findall(nodes.Text)}
     for text in [text for text in doctree.findall(nodes.Text) if id(text) not in closed]:

@@ -286,7 +286,7 @@ def test_the_grades_themselves_are_no_submission(tmp_path):
     assert [student for student, _ in grade.submissions(tmp_path / "class", out)] == ["Anna"]
 
 
-@pytest.mark.parametrize("lecture", [path.name.partition("_")[0] for path in notebooks.find()])
+@pytest.mark.parametrize("lecture", [notebooks.number(path.name) for path in notebooks.find()])
 def test_every_exercise_of_every_lecture_is_found_with_its_own_cells(tmp_path, lecture):
     notebooks.write(solved(lecture), tmp_path / "Anna.ipynb")
     found = grade.answers("Anna", tmp_path / "Anna.ipynb")

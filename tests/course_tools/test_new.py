@@ -63,7 +63,7 @@ def test_a_lecture_may_be_told_in_two_halves(checkout, monkeypatch):
     assert [path.name for path in second][1:] == ["lecture_17b.py", "17b.md", "test_exercises_17b.py"]
     assert notebooks.find(["17"]) == [first[0], second[0]] and notebooks.find(["17b"]) == [second[0]]
     assert [notebooks.title(notebooks.read(path))[0] for path in (first[0], second[0])] == ["17a", "17b"]
-    assert [notebooks.number(path) for path in notebooks.find(["17"])] == ["17a", "17b"]
+    assert [notebooks.number(path.name) for path in notebooks.find(["17"])] == ["17a", "17b"]
 
 
 def test_the_exercise_of_the_skeleton_works(checkout):

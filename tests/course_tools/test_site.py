@@ -10,9 +10,12 @@ import subprocess
 import sys
 import zlib
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
@@ -466,3 +469,17 @@ def test_the_command_does_not_need_sphinx():
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+def test_of_two_halves_a_lecture_is_the_first():
+    page = new_document("/site/03_here.ipynb")
+    page += nodes.paragraph("", "See lecture 17, lecture 17b and lectures 03, 17a.")
+    page[0] += nodes.Text(page[0].rawsource)
+    about = {"03_here": [], "17a_pipes": [], "17b_more": []}
+    site._link_lectures(SimpleNamespace(config=SimpleNamespace(course_about=about)), page)
+    links = [(link.astext(), link["refuri"]) for link in page.findall(nodes.reference)]
+    assert links == [
+        ("lecture 17", "17a_pipes.html"),
+        ("lecture 17b", "17b_more.html"),
+        ("17a", "17a_pipes.html"),
+    ]

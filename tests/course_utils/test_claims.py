@@ -46,3 +46,9 @@ def test_the_real_claims(mirror):
     found = {"train": 5576, "validation": 1195, "test": 1195, "expert": 702, "unused": 10}
     assert frame["split"].value_counts().to_dict() == found
     assert list(frame.columns) == ["text", "label", "split"] and frame["label"].sum() == 1994 + 351
+    # What lecture 13a says of the sentences that it learns from and judges.
+    asked = frame[frame["split"].isin(["train", "validation", "test"])]
+    digit = asked["text"].str.contains(r"\d")
+    assert asked["text"].str.len().groupby(asked["label"]).mean().round().tolist() == [92, 132]
+    assert asked["label"].groupby(digit).mean().round(2).tolist() == [0.18, 0.78]
+    assert round(200 * digit.mean()) == 24

@@ -219,11 +219,11 @@ def test_without_a_choice_it_is_kept_in_the_cache(monkeypatch, tmp_path):
 
 def test_every_exercise_of_every_lecture_is_counted():
     for path in lectures.find():
-        number = path.name.partition("_")[0]
+        number = lectures.number(path.name)
         cells = lectures.read(path).cells
         stubs = sum("exercise" in cell.metadata.get("tags", []) for cell in cells)
         assert stubs == len(progress.to_do(number)["exercises"]) == len(CHECKS[number])
-    assert progress.lectures_with_exercises() == [path.name.partition("_")[0] for path in lectures.find()]
+    assert progress.lectures_with_exercises() == [lectures.number(path.name) for path in lectures.find()]
 
 
 def test_a_lecture_that_is_not_there():

@@ -142,6 +142,12 @@ def test_the_real_sentences(mirror):
     assert frame["label"].value_counts().to_dict() == {0: 5331, 1: 5331}
     assert (frame["split"] == "unused").sum() == 2
     assert not frame["text"].str.contains("[\x80-\x9f]").any()
+    # Lecture 13a: how often a sentence with such a word is against its film.
+    against = {
+        word: 1 - frame["label"][frame["text"].str.contains(rf"(?i)\b{word}\b")].mean()
+        for word in ("not", "never", "no")
+    }
+    assert {word: round(100 * share) for word, share in against.items()} == {"not": 54, "never": 57, "no": 67}
 
 
 def test_fewer_sentences_for_training_are_drawn_evenly_and_the_test_stays():
