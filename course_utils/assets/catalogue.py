@@ -11,9 +11,11 @@ from urllib.parse import urlparse
 
 # Formats that cannot carry code; no suffix counts as text. (.npy files must be read with NumPy's default, allow_pickle=False.)
 SUFFIXES = (
-    "", ".annotated", ".bz2", ".conll", ".conllu", ".csv", ".json", ".neg", ".npy", ".parquet", ".pos",
-    ".safetensors", ".tsv", ".txt",
+    "", ".annotated", ".bz2", ".conll", ".conllu", ".csv", ".gguf", ".json", ".neg", ".npy", ".parquet", ".po", ".pos",
+    ".safetensors", ".tsv", ".txt", ".cmn", ".deu", ".eng", ".est", ".fin", ".fra", ".spa", ".swh", ".tur",
 )  # fmt: skip
+# Other .bin files are pickles; these are read byte by byte, in course_utils.models.published.
+PACKED = "-q4.bin"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class AssetFile:
 class Asset:
     """One entry of the registry. ``wheel``, ``sources`` and ``stand_in`` have the keys described in ``registry.toml``;
     ``course`` is a folder below ``data``, for weights that the course itself trained; ``untrained`` says of an encoder why its
-    pooler must not be read."""
+    pooler must not be read, and ``prefix`` what every text begins with."""
 
     name: str
     title: str
@@ -54,6 +56,7 @@ class Asset:
     sources: tuple[Mapping[str, Any], ...] = ()
     stand_in: Mapping[str, Any] | None = None
     untrained: str | None = None
+    prefix: str = ""
 
     @classmethod
     def from_dict(cls, name: str, entry: Mapping[str, Any]) -> Self:
@@ -64,7 +67,8 @@ class Asset:
         """
         files = tuple(AssetFile(file, **facts) for file, facts in entry["files"].items())
         for file in files:
-            if not is_inside(file.name) or Path(file.name).suffix not in SUFFIXES or len(file.sha256) != 64:
+            known = Path(file.name).suffix in SUFFIXES or file.name.endswith(PACKED)
+            if not (is_inside(file.name) and known and len(file.sha256) == 64):
                 raise ValueError(
                     f"Asset {name!r}: {file.name!r} must be a plain relative path in one of the formats "
                     f"{', '.join(filter(None, SUFFIXES))}, with a SHA-256 of 64 digits."

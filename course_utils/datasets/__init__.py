@@ -2,7 +2,7 @@
 
 from course_utils.datasets.claims import load_claims
 from course_utils.datasets.corpora import Corpus, load_corpus
-from course_utils.datasets.languages import attach, load_language, suffix_language
+from course_utils.datasets.languages import attach, load_language, load_translations, suffix_language
 from course_utils.datasets.messages import fold, load_sms, mark_duplicates, repair_text
 from course_utils.datasets.names import NAME_TYPES, PARTS_OF_SPEECH, load_entities, load_parts_of_speech
 from course_utils.datasets.pairs import load_pairs

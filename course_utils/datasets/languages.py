@@ -1,11 +1,16 @@
 """Languages whose words have many forms: real ones, and one that is made up."""
 
+import json
 import random
 import re
 from itertools import accumulate
 
-from course_utils.assets import resolve
+import pandas as pd
+
+from course_utils.assets import AssetError, resolve
 from course_utils.datasets.corpora import Corpus
+from course_utils.datasets.messages import read_lines, sourced
+from course_utils.session import current_profile
 from course_utils.text import split_sentences
 
 
@@ -36,6 +41,60 @@ def load_language(name: str) -> Corpus:
     # Turkish has two letters i, and Python's lower() knows one: it would give i for I and a broken i for İ.
     sentences = [sentence.replace("İ", "i").replace("I", "ı") for sentence in sentences]
     return Corpus(name, sentences, asset.origin, asset.licence, asset.citation)
+
+
+# The languages that there are translations of, as Tatoeba and as Django call them.
+TRANSLATED = {
+    "de": ("deu", "de"), "es": ("spa", "es"), "et": ("est", "et"), "fi": ("fin", "fi"), "fr": ("fra", "fr"),
+    "sw": ("swh", "sw"), "tr": ("tur", "tr"), "zh": ("cmn", "zh_Hans"),
+}  # fmt: skip
+
+
+def load_translations(language: str, *, profile: str | None = None) -> pd.DataFrame:
+    """Sentences in English and in another language: Tatoeba's test set, or Django's messages where it cannot be had.
+
+    Of Django's messages (profile ``ci``) those that are whole sentences without anything to be filled in are taken, some ninety,
+    of Swahili 66: the language of forms and error messages, many of them alike.
+
+    Args:
+        language: ``de``, ``es``, ``et``, ``fi``, ``fr``, ``sw``, ``tr`` or ``zh``.
+        profile: ``ci``, ``laptop`` or ``gpu``; by default the one in force.
+
+    Returns:
+        ``english`` and ``translation``, 1,000 rows, of Swahili 390. ``attrs`` as for :func:`load_claims`; ``real`` is true of Tatoeba.
+
+    Raises:
+        ValueError: for another language.
+        course_utils.assets.AssetError: if neither can be had.
+    """
+    if language not in TRANSLATED:
+        raise ValueError(f"language must be one of {', '.join(TRANSLATED)}, not {language!r}.")
+    there, here = TRANSLATED[language]
+    profile = current_profile(profile)
+    if profile != "ci":
+        try:
+            asset = resolve("tatoeba", profile=profile)
+            sides = (read_lines(asset.path(f"tatoeba.{there}-eng.{side}")) for side in ("eng", there))
+            return sourced(pd.DataFrame(zip(*sides, strict=True), columns=["english", "translation"]), asset)
+        except AssetError as error:
+            print(f"Tatoeba could not be had ({error.short}). Django's messages are used instead.")
+    asset = resolve("django-messages", profile=profile)
+    texts = [asset.path(file).read_text(encoding="utf-8") for file in asset.files if f"/{here}/" in file]
+    pairs = (pair for text in texts for entry in text.split("\n\n") if (pair := _message(entry)))
+    frame = pd.DataFrame(pairs, columns=["english", "translation"])
+    frame = sourced(frame.drop_duplicates("english", ignore_index=True), asset)
+    frame.attrs["real"] = False
+    return frame
+
+
+def _message(entry: str) -> tuple[str, str] | None:
+    """A whole English sentence of a ``.po`` file and its translation; None for what is fuzzy, plural, a title or a pattern."""
+    found = re.search(r"^msgid (.*?)^msgstr (.*)", entry, flags=re.MULTILINE | re.DOTALL)
+    if not found or re.search(r"^#,.*fuzzy|^#~|^msgid_plural", entry, flags=re.MULTILINE):
+        return None
+    english, translation = ("".join(map(json.loads, part.strip().split("\n"))) for part in found.groups())
+    whole = re.fullmatch(r"(\S+ ){3,}\S+[.!?]", english) and not re.search(r"[%{}<>]", english)
+    return (english, translation) if whole and translation else None
 
 
 # ---- a made-up language of long suffixes

@@ -5,8 +5,7 @@ An encoder that does not learn gives a message the same vector in every epoch. S
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise
@@ -20,6 +19,7 @@ from course_utils.arguments import checked, strings
 from course_utils.assets import AssetError, registry, resolve
 from course_utils.features.cache import VectorStore, weights_checksum
 from course_utils.models.pooling import pool_states
+from course_utils.models.published import best_of, quiet_transformers, read_bert
 from course_utils.parallel import one_thread_each
 from course_utils.session import cache_folder, current_profile, has_accelerator, show_progress
 from course_utils.text import length_bucketed, pad_rows
@@ -34,7 +34,8 @@ SAVE_SECONDS = 2.0  # a killed run loses no more than this
 class Encoder:
     """A frozen pre-trained encoder with its tokenizer. ``digest`` is the SHA-256 of its weights' file.
 
-    ``untrained`` is why its pooler must not be read, if nobody trained it; the model then has none.
+    ``untrained`` is why its pooler must not be read, if nobody trained it; the model then has none. Of some, every text begins
+    with ``prefix``, because all of their training did: :func:`encode` puts it there.
     """
 
     name: str
@@ -43,18 +44,27 @@ class Encoder:
     digest: str
     hidden_size: int
     untrained: str | None = None
+    prefix: str = ""
 
     @property
     def summary(self) -> str:
         """The pooling that its makers meant to stand for a text: ``pooler``, or ``cls`` where that was never trained."""
         return "cls" if self.untrained else "pooler"
 
+    @property
+    def longest(self) -> int:
+        """The tokens it can read; XLM-R's positions start after padding's id, at 2, so of its 514 rows 512 are places."""
+        table = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)
+        return self.model.config.max_position_embeddings - (0 if padding is None else padding + 1)
+
 
 def load_encoder(name: str | None = None, device: torch.device | str | None = None) -> Encoder:
     """Load a pre-trained encoder from the asset store, frozen: no gradients, no dropout.
 
     Args:
-        name: ``minilm`` or ``bert-base-uncased``; by default BERT in profile ``gpu``, else MiniLM.
+        name: ``minilm``, ``multilingual-e5`` (in profile ``ci``, and where the hub cannot be reached, with four bits for each
+            weight: ``multilingual-e5-4bit``) or ``bert-base-uncased``; by default BERT in profile ``gpu``, else MiniLM.
         device: by default the accelerator in profile ``gpu``, else the CPU.
 
     Raises:
@@ -67,36 +77,27 @@ def load_encoder(name: str | None = None, device: torch.device | str | None = No
     if device is None:
         device = torch.accelerator.current_accelerator() if gpu and has_accelerator() else "cpu"
     try:
-        asset = resolve(name or ("bert-base-uncased" if gpu else "minilm"))
+        asset = best_of(name or ("bert-base-uncased" if gpu else "minilm"))
     except AssetError as error:
         if name or not gpu:
             raise
         asset = resolve("minilm")
         print(f"bert-base-uncased could not be had, the smaller minilm is used. {str(error).splitlines()[0]}")
-    with _quiet_transformers():
-        entry = registry()[asset.name]
-        tokenizer = AutoTokenizer.from_pretrained(asset.folder, local_files_only=True)
-        options = {"use_safetensors": True, "dtype": torch.float32, "add_pooling_layer": not entry.untrained}
-        model = AutoModel.from_pretrained(asset.folder, local_files_only=True, **options)
+    entry = registry()[asset.name]
+    with quiet_transformers():
+        if asset.name == "multilingual-e5-4bit":
+            model, tokenizer = read_bert(asset.path())
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(asset.folder, local_files_only=True)
+            options = {
+                "use_safetensors": True,
+                "dtype": torch.float32,
+                "add_pooling_layer": not entry.untrained,
+            }
+            model = AutoModel.from_pretrained(asset.folder, local_files_only=True, **options)
     model.requires_grad_(False).eval().to(device)
-    digest = next(f.sha256 for f in entry.files if f.name == "model.safetensors")
-    return Encoder(asset.name, tokenizer, model, digest, model.config.hidden_size, entry.untrained)
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bars, and no list of the heads that the file holds and an encoder does not use."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    digest, size = max(entry.files, key=lambda file: file.bytes).sha256, model.config.hidden_size
+    return Encoder(asset.name, tokenizer, model, digest, size, entry.untrained, entry.prefix)
 
 
 def encode(
@@ -130,6 +131,7 @@ def encode(
     (max_length,) = checked(3, max_length=max_length)
     layers, precision = _settled(encoder, pooling, max_length, layers, precision)
     # The encoder sees ids, so ids say what is equal: "Hi" and "hi" to an uncased one, and all that truncation makes equal.
+    texts = [encoder.prefix + text for text in texts]
     ids = encoder.tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
     keys = [_key(row) for row in ids]
     rows = dict(zip(keys, ids, strict=True))
@@ -164,7 +166,7 @@ def encode_words(
         TypeError: if a sentence is a string, or a word is none.
         ValueError: for an unknown setting, half a character, or an encoder in training mode.
     """
-    positions, ways = encoder.model.config.max_position_embeddings, str(pieces).split("+")
+    positions, ways = encoder.longest, str(pieces).split("+")
     layers, precision = _settled(encoder, "mean", positions, layers, precision)
     width = encoder.hidden_size * len(layers) * len(ways)
     if len(set(ways)) < len(ways) or not set(ways) <= {"first", "mean"}:
@@ -280,7 +282,7 @@ def _settled(
 
 def _check(encoder: Encoder, pooling: str, max_length: int, layers: Sequence[int], precision: str) -> None:
     ways, config = str(pooling).split("+"), encoder.model.config
-    depth, positions = config.num_hidden_layers, config.max_position_embeddings
+    depth, positions = config.num_hidden_layers, encoder.longest
     if len(set(ways)) < len(ways) or not set(ways) <= set(POOLINGS):
         known = ", ".join(POOLINGS)
         raise ValueError(f"There is no pooling {pooling!r}; choose one of {known}, or several joined by +.")

@@ -22,5 +22,6 @@ def pool_states(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
 
 
 def last_state(states: Tensor, mask: Tensor) -> Tensor:
-    """The state after the last token that is no padding: (batch, tokens, units) -> (batch, units)."""
-    return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
+    """The state of the last token that is no padding, whichever side that stands on: (batch, tokens, units) -> (batch, units)."""
+    places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    return states[torch.arange(len(states), device=states.device), (mask * places).argmax(1)]

@@ -267,8 +267,12 @@ def test_order_and_damage(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["minilm", "glove-6b-50d", "wikipedia-sample", "google-analogies", "wordsim-353", "simlex-999"]
-)
+    "name",
+    [
+        "minilm", "glove-6b-50d", "wikipedia-sample", "google-analogies", "wordsim-353", "simlex-999",
+        "multilingual-e5-4bit", "multilingual-e5-pieces", "smollm2-4bit", "django-messages",
+    ],
+)  # fmt: skip
 def test_the_installed_wheels_are_what_the_registry_says(name, monkeypatch):
     module = registry()[name].wheel["module"]
     if importlib.util.find_spec(module) is None:

@@ -17,12 +17,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_assets import REVISION, hub_environment, server  # noqa: F401 - server is a fixture
-from transformers import BertConfig, BertModel
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from course_tools import PATIENCE
 from course_utils.assets import AssetError
-from course_utils.features import POOLINGS, Encoder, cache, encode, load_encoder, standardise
+from course_utils.features import POOLINGS, Encoder, cache, encode, encode_words, load_encoder, standardise
 from course_utils.features import encoder as encoding
+from course_utils.models import published
 from course_utils.session import cache_folder
 
 TEXTS = [
@@ -173,11 +175,61 @@ def test_where_bert_was_only_the_default_minilm_stands_in(encoder, monkeypatch, 
         return assets.resolve(name, profile="ci")
 
     monkeypatch.setattr(encoding, "resolve", resolve)
+    monkeypatch.setattr(published, "resolve", resolve)
     monkeypatch.setenv("COURSE_PROFILE", "gpu")
     assert load_encoder(device="cpu").name == "minilm"
     assert "minilm is used" in capsys.readouterr().out
     with pytest.raises(AssetError):
         load_encoder("bert-base-uncased")
+
+
+@pytest.fixture(scope="module")
+def xlm_roberta():
+    """A small XLM-R: padding's id is 1, and positions start after it, at 2, so that of fourteen rows twelve are places."""
+    words = {
+        word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "query:", "one", "two", "three"])
+    }
+    coder = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    coder.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    coder.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    special = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=coder, **special)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    model = XLMRobertaModel(
+        XLMRobertaConfig(**sizes, vocab_size=8, max_position_embeddings=14, pad_token_id=1)
+    )
+    return Encoder("xlm-r", tokenizer, model.requires_grad_(False).eval(), "0" * 64, 24)
+
+
+def test_an_encoder_whose_positions_start_at_2_reads_two_tokens_fewer_than_it_has_rows(xlm_roberta, bert):
+    assert (xlm_roberta.longest, bert.longest) == (12, 512)
+    long = " ".join(["one two three"] * 6)
+    with pytest.raises(ValueError, match="max_length is 13; xlm-r reads from 3 to 12 tokens"):
+        encode([long], xlm_roberta, max_length=13)
+    encode([long], xlm_roberta, max_length=12, cache=False)
+    (words,) = encode_words([long.split()], xlm_roberta, cache=False)
+    assert len(words) == 18
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_changes_no_vector_of_an_encoder_whose_padding_is_1(xlm_roberta, side):
+    xlm_roberta.tokenizer.padding_side = side
+    texts = ["one", "two three one two", "three three"]
+    for text, vector in zip(texts, encode(texts, xlm_roberta, max_length=12, cache=False), strict=True):
+        ids = xlm_roberta.tokenizer(text, return_tensors="pt")["input_ids"]
+        wanted = xlm_roberta.model(input_ids=ids).last_hidden_state.mean(1)[0]
+        np.testing.assert_allclose(vector, wanted.numpy(), atol=1e-5)
+
+
+def test_every_text_begins_with_the_prefix(xlm_roberta):
+    texts = ["one two", "three", ""]
+    found = encode(texts, replace(xlm_roberta, prefix="query: "), max_length=12, cache=False)
+    wanted = encode([f"query: {text}" for text in texts], xlm_roberta, max_length=12, cache=False)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert not np.allclose(found, encode(texts, xlm_roberta, max_length=12, cache=False), atol=1e-3)
 
 
 def test_training_mode_is_refused(encoder):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from course_utils.assets import AssetError, Resolved
-from course_utils.datasets import attach, languages, load_language, suffix_language
+from course_utils.datasets import attach, languages, load_language, load_translations, suffix_language
 
 
 @pytest.fixture
@@ -59,6 +59,119 @@ def test_the_real_languages(mirror, monkeypatch, name, sentences, words, differe
     assert (len(corpus.sentences), len(flat), len(set(flat))) == (sentences, words, different)
     assert corpus.words[0][: len(some)] == some and corpus.origin == "mirror"
     assert "i\u0307" not in "".join(flat) and max(map(len, corpus.words)) < 120
+
+
+# Translations
+
+PO = """msgid ""
+msgstr ""
+"Project-Id-Version: django\\n"
+
+msgid "German"
+msgstr "Almanca"
+
+#: a.py
+msgid "Enter a valid \\"value\\", please."
+msgstr "Geçerli bir "
+"\\"değer\\" girin."
+
+#, fuzzy
+msgid "This translation is a guess."
+msgstr "Bu bir tahmin."
+
+#, python-format
+msgid "Please enter %(count)d more values."
+msgstr "%(count)d değer daha."
+
+msgid "Ensure that it has one character."
+msgid_plural "Ensure that it has more characters."
+msgstr[0] "Bir karakter."
+
+msgid "Nobody has translated this one."
+msgstr ""
+
+msgctxt "page"
+msgid ""
+"This is a longer text, "
+"in two lines."
+msgstr "İki satırlık uzun metin."
+
+#~ msgid "This one is out of use."
+#~ msgstr "Kullanılmıyor."
+"""
+
+
+def test_whole_sentences_of_django_alone_are_taken(tmp_path, monkeypatch):
+    names = [
+        f"{app}/locale/{place}/LC_MESSAGES/django.po" for app in ("conf", "auth") for place in ("tr", "de")
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(
+            PO if "/tr/" in name else 'msgid "Wrong, wrong, and wrong."\nmsgstr "x"\n', encoding="utf-8"
+        )
+    found = Resolved("django-messages", tmp_path, "wheel", tuple(names), "BSD", "Django.")
+    monkeypatch.setattr(languages, "resolve", lambda name, profile: found)
+    frame = load_translations("tr")
+    assert frame["english"].tolist() == [
+        'Enter a valid "value", please.',
+        "This is a longer text, in two lines.",
+    ]
+    assert frame["translation"].tolist() == ['Geçerli bir "değer" girin.', "İki satırlık uzun metin."]
+    assert frame.attrs == {"origin": "wheel", "real": False, "licence": "BSD", "citation": "Django."}
+
+
+def test_where_tatoeba_cannot_be_had_djangos_messages_are_read_and_a_line_says_so(monkeypatch, capsys):
+    real = languages.resolve
+
+    def resolve(name, profile):
+        if name == "tatoeba":
+            raise AssetError("long", "no connection")
+        return real(name, profile="ci")
+
+    try:
+        real("django-messages", profile="ci")
+    except AssetError:
+        pytest.skip("needs the packages of wheels.txt")
+    monkeypatch.setattr(languages, "resolve", resolve)
+    frame = load_translations("de", profile="laptop")
+    line = "Tatoeba could not be had (no connection). Django's messages are used instead.\n"
+    assert not frame.attrs["real"] and capsys.readouterr().out == line
+
+
+def test_an_unknown_language_has_no_translations():
+    with pytest.raises(ValueError, match=r"one of de, es, .* zh, not 'eu'"):
+        load_translations("eu")
+
+
+@pytest.mark.parametrize(
+    ("language", "rows"),
+    {"de": 83, "es": 89, "et": 89, "fi": 87, "fr": 89, "sw": 64, "tr": 89, "zh": 90}.items(),
+)
+def test_djangos_real_messages(language, rows):
+    try:
+        frame = load_translations(language)
+    except AssetError:
+        pytest.skip("needs the packages of wheels.txt")
+    assert len(frame) == rows and not frame["english"].duplicated().any()
+    assert (
+        frame["english"].str.fullmatch(r"[A-Z].*[.!?]").all()
+        and not frame["translation"].str.contains("[%{]").any()
+    )
+
+
+@pytest.mark.parametrize(
+    ("language", "rows", "first"),
+    [("de", 1000, "Maria sagte, sie"), ("sw", 390, "Alinileta kahawa."), ("zh", 1000, "我們試試看！")],
+)
+def test_tatoebas_pairs_are_aligned(mirror, language, rows, first):
+    if not (mirror / "tatoeba").is_dir():
+        pytest.skip("needs tatoeba in COURSE_MIRROR")
+    frame = load_translations(language, profile="laptop")
+    assert len(frame) == rows and frame["translation"].iloc[0].startswith(first) and frame.attrs["real"]
+    assert frame.columns.tolist() == ["english", "translation"] and (
+        frame.apply(lambda text: text.str.len()) > 0
+    ).all(axis=None)
 
 
 # The made-up language
