@@ -122,10 +122,11 @@ def _store(run: LectureRun) -> list[str]:
 
 def _keep(run: LectureRun, profile: str) -> list[str]:
     """Keep a run's key figures; return why they were not."""
-    from course_tools.keep import keep
+    from course_tools.keep import keep, show_headlines
 
     try:
         _say(f"Kept: {keep(run, profile)}")
+        show_headlines()
     except CourseError as error:
         return [str(error)]
     return []

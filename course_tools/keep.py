@@ -6,6 +6,7 @@ import json
 import platform
 import re
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from course_tools.run import LectureRun
 from course_utils import plotting, results
 from course_utils.session import data_folder, set_style
 
-TABLE = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- /scores -->)", re.DOTALL)  # in README.md
+# Two tables of README.md that are made from what runs kept.
+TABLE = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- /scores -->)", re.DOTALL)
+HEADLINES = re.compile(r"(?<=<!-- headlines -->\n).*?(?=<!-- /headlines -->)", re.DOTALL)
 
 # What a cell only shows, asks, checks or hands out does not change a figure.
 BESIDE = re.compile(
@@ -102,6 +105,41 @@ def keep(run: LectureRun, profile: str) -> Path:
     path.parent.mkdir(exist_ok=True)
     notebooks.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", path)
     return path
+
+
+def headlines_table() -> str:
+    """The rows of ``data/headlines.toml`` as a table in Markdown: what was published, what was found here, whether it holds.
+
+    Raises:
+        CourseError: if a row names a figure or a method that no run has kept.
+    """
+    lines = [
+        "| lecture | question | published | here: mean difference, 95 % interval | holds? |",
+        "|---|---|---|---|---|",
+    ]
+    for row in tomllib.loads((data_folder() / "headlines.toml").read_text(encoding="utf-8"))["row"]:
+        path = data_folder() / "results" / f"{row['lecture']}.json"
+        try:
+            figure = json.loads(path.read_text(encoding="utf-8"))["figures"][row["figure"]]
+            pairs = zip(figure[row["method"]], figure[row["minus"]], strict=True)
+            mean, low, high = results.interval([row["times"] * (one - other) for one, other in pairs])
+        except (OSError, KeyError, ValueError) as error:
+            raise CourseError(
+                f"data/headlines.toml, lecture {row['lecture']}, {row['figure']}: {error!r}"
+            ) from error
+        holds = "yes" if low > 0 else "no, the reverse" if high < 0 else "cannot be told apart"
+        here = f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+        lines.append(
+            f"| {row['lecture']} | {row['question']} | {row['published'] or '–'} | {here} | {holds} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def show_headlines() -> None:
+    """Make the README's table of what was published and what was found anew."""
+    readme = data_folder().parent / "README.md"
+    text = HEADLINES.sub(lambda _: headlines_table(), readme.read_text(encoding="utf-8"))
+    notebooks.write_text(text, readme)
 
 
 def keep_scores(rows: list[dict[str, Any]]) -> Path:

@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_notebook
 
-from course_tools import PATIENCE, drift, notebooks
+from course_tools import PATIENCE, drift, notebooks, warm
 from course_utils.session import QUIET, omp_threads
 
 ASK_AGAIN = 1.0  # seconds between two looks for a message
@@ -118,6 +118,7 @@ class LectureRun:
 
     def __init__(self, path: Path, out: Path, profile: str, threads: int) -> None:
         self.path, self.out, self.profile, self.threads = path, out, profile, threads
+        self.forks = False  # whether its kernel comes from the process of `warm`
         self.outcome, self.notebook = Outcome(path.stem), new_notebook()
         self.scores: list[dict[str, Any]] = []
         self.stopped, self.before = False, b""
@@ -144,6 +145,8 @@ class LectureRun:
         # Kernel python3 is the Python that runs us, whatever other environments have registered so.
         this_python = KernelSpecManager(kernel_dirs=[])
         manager = self.manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=this_python)
+        if self.forks:
+            warm.use(manager)
         manager.context.setsockopt(zmq.RCVHWM, 0)  # a chatty cell must not lose messages
 
         def cell_done(**_: Any) -> None:
@@ -290,6 +293,10 @@ def run_all(
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup, for one, has them ignored
             signal.signal(number, _interrupt)
+    # A few lectures would wait for imports that they do not need.
+    forks = len(runs) >= warm.WORTH_IT and warm.start(kernel_environment(profile, "", threads))
+    for run in runs:
+        run.forks = forks
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(run.run, changed) for run in runs]
         try:

@@ -113,7 +113,9 @@ def test_binder_builds_from_the_same_pins_in_the_smallest_profile():
     for script in (build, begin):
         assert os.access(script, os.X_OK)
         subprocess.run(["bash", "-n", script], check=True)
-    assert re.search(r"pip install .*-c constraints\.txt -e \"\.\[lab,offline,serve,cluster\]\"", build.read_text())
+    assert re.search(
+        r"pip install .*-c constraints\.txt -e \"\.\[lab,offline,serve,cluster\]\"", build.read_text()
+    )
     shown = subprocess.run(
         [begin, "sh", "-c", "echo $COURSE_PROFILE $OMP_WAIT_POLICY"],
         capture_output=True,

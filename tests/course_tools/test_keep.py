@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from course_tools import CourseError, notebooks
 from course_tools.cli import app
-from course_tools.keep import keep, keep_scores, recipe, scores_table
+from course_tools.keep import headlines_table, keep, keep_scores, recipe, scores_table, show_headlines
 from course_tools.run import LectureRun
 from course_utils import results
 from course_utils.session import data_folder
@@ -127,6 +127,31 @@ def test_stand_in_scores_are_not_offered(tmp_path, monkeypatch):
     assert frame["scores"].tolist() == list(SCORES.values()) and frame.attrs["source"] == "this run"
     with pytest.raises(ValueError, match="finite"):
         results.keep("77", "spam F1", {"a": [float("nan")]}, real=True)
+
+
+def test_the_readme_says_of_each_question_what_was_kept():
+    table = re.split(
+        "<!-- /?headlines -->\n", (data_folder().parent / "README.md").read_text(encoding="utf-8")
+    )[1]
+    assert table == headlines_table()  # `course run NN --profile laptop --keep` makes it anew
+
+
+def test_a_headline_holds_only_where_its_interval_leaves_zero_out(house, monkeypatch):
+    (house / "data" / "results").mkdir()
+    for number, other in (("1", [0.1, 0.2, 0.3]), ("2", [0.8, 0.9, 0.9]), ("3", [0.5, 0.4, 0.6])):
+        content = {"figures": {"F1": {"new": [0.5, 0.5, 0.5], "old": other}}}
+        (house / "data" / "results" / f"{number}.json").write_text(json.dumps(content))
+    one = 'question = "?"\npublished = ""\nfigure = "F1"\nmethod = "new"\nminus = "old"\ntimes = 100\n'
+    rows = [f'[[row]]\nlecture = "{number}"\n{one}' for number in "123"]
+    (house / "data" / "headlines.toml").write_text("\n".join(rows))
+    (house / "README.md").write_text("<!-- headlines -->\nold\n<!-- /headlines -->\n")
+    show_headlines()
+    shown = [line.split(" | ")[3:] for line in (house / "README.md").read_text().splitlines()[3:-1]]
+    assert [holds for _, holds in shown] == ["yes |", "no, the reverse |", "cannot be told apart |"]
+    assert shown[0][0] == "+30.0 (+5.2 to +54.8)"
+    (house / "data" / "headlines.toml").write_text(rows[0].replace('"old"', '"lost"'))
+    with pytest.raises(CourseError, match=r"headlines\.toml, lecture 1, F1"):
+        show_headlines()
 
 
 def row(method, score, lecture, *, task="spam", real=True):
