@@ -37,7 +37,8 @@ def recipe(notebook: NotebookNode) -> str:
     What stands after the last ``results.keep`` does not count, nor do exercises, comments, and what only
     draws, prints or checks a bound.
     """
-    parts, last = [], 0
+    parts: list[str] = []
+    last = 0
     for cell in notebook.cells:
         tags = {"exercise", "solution"} & set(cell.metadata.get("tags", []))
         if cell.cell_type != "code" or tags or cell.metadata.get("course", {}).get("role"):

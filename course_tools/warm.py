@@ -45,6 +45,7 @@ def start(environment: dict[str, str]) -> bool:
 
 def use(manager: AsyncKernelManager) -> None:
     """Let ``manager`` fork its kernel, after :func:`start`."""
+    assert manager.kernel_spec is not None  # kernel python3 is there wherever ipykernel is
     manager.kernel_spec.metadata["kernel_provisioner"] = {"provisioner_name": NAME}
 
 

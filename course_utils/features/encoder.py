@@ -183,7 +183,7 @@ def encode_words(
     for sentence in sentences:
         ids = [of_word[word] for word in sentence]
         places.append([])
-        for first, last, start, end in _windows([len(word) for word in ids], room):
+        for first, last, start, end in word_windows([len(word) for word in ids], room):
             row = [tokenizer.cls_token_id, *chain(*ids[first:last]), tokenizer.sep_token_id]
             key = _key(row, lengths := [len(word) for word in ids[first:last]])
             rows[key], counts[key] = row, np.array(lengths, dtype=int)
@@ -200,7 +200,7 @@ def encode_words(
     ]
 
 
-def _windows(lengths: Sequence[int], room: int) -> list[tuple[int, int, int, int]]:
+def word_windows(lengths: Sequence[int], room: int) -> list[tuple[int, int, int, int]]:
     """Windows of at most ``room`` pieces over words of so many pieces each, every one beginning half a room after the last.
 
     Returns:
@@ -209,7 +209,7 @@ def _windows(lengths: Sequence[int], room: int) -> list[tuple[int, int, int, int
     """
     ends = np.cumsum(lengths)
     starts = ends - lengths
-    spans = []
+    spans: list[tuple[int, int]] = []
     first = 0
     while not spans or spans[-1][1] < len(lengths):
         last = int(np.searchsorted(ends, starts[first] + room, side="right")) if lengths else 0

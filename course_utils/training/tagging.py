@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from course_utils.arguments import checked, strings
-from course_utils.features.encoder import _windows
+from course_utils.features.encoder import word_windows
 from course_utils.training.examples import IGNORED, Examples
 
 Places = list[list[tuple[int, int]]]  # for each sentence its words' first pieces: which row, which piece
@@ -44,7 +44,9 @@ def tag_examples(
         found = tokenizer(strings(words), add_special_tokens=False)["input_ids"] if len(words) else []
         pieces = [(piece_ids or [tokenizer.unk_token_id])[: max_length - 2] for piece_ids in found]
         places.append([])
-        for first, last, start, end in _windows(list(map(len, pieces)), max_length - 2)[: 1 if cut else None]:
+        for first, last, start, end in word_windows(list(map(len, pieces)), max_length - 2)[
+            : 1 if cut else None
+        ]:
             row, asked = [tokenizer.cls_token_id], [IGNORED]
             for place in range(first, last):
                 mine = start <= place and (cut or place < end)  # not another window's

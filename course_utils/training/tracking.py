@@ -31,24 +31,17 @@ def track(lecture: str, runs: Runs) -> pd.DataFrame:
         mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
         rows, client = [], mlflow.MlflowClient()
         for run, (settings, curves) in runs.items():
-            recorder, its = (
-                Accelerator(log_with="mlflow"),
-                {"mlflow": {"run_name": run, "logging_dir": str(folder)}},
-            )
-            recorder.init_trackers(lecture, dict(settings), its)
+            recorder = Accelerator(log_with="mlflow")
+            its = {"run_name": run, "logging_dir": str(folder)}
+            recorder.init_trackers(lecture, dict(settings), {"mlflow": its})
             for step in range(max(map(len, curves.values()), default=0)):
-                recorder.log(
-                    {name: float(row[step]) for name, row in curves.items() if step < len(row)}, step
-                )
+                here = {name: float(row[step]) for name, row in curves.items() if step < len(row)}
+                recorder.log(here, step)
             number = recorder.get_tracker("mlflow", unwrap=True).info.run_id
             recorder.end_training()
-            rows += [
-                (run, name, at.step, at.value)
-                for name in curves
-                for at in client.get_metric_history(number, name)
-            ]
-        print(
-            f"{len(runs)} runs are on record. To look at them: mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///FILE"
-        )
+            for name in curves:
+                rows += [(run, name, at.step, at.value) for at in client.get_metric_history(number, name)]
+        look = "mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///FILE"
+        print(f"{len(runs)} runs are on record. To look at them: {look}")
         print(f"FILE is {folder / 'mlflow.db'}")
     return pd.DataFrame(rows, columns=["run", "measure", "step", "value"])
