@@ -25,7 +25,7 @@ WANTED = [each for each in DECLARED if each[0] != "track"]
 # The names under which conda-forge carries a package, where they differ.
 CONDA_NAMES = {"pytorch": "torch", "ray-data": "ray"}
 # Parts of a declared package that go by a name of their own.
-PARTS = {"cycler": "matplotlib"}
+PARTS = {"cycler": "matplotlib", "starlette": "fastapi"}
 
 
 def pins() -> dict[str, str]:
