@@ -10,11 +10,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 # Idle threads must not spin on the cores that other lectures need.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: help run test test-colab test-browser browser lab bench clean
+.PHONY: help run test test-colab test-device test-browser browser lab bench clean
 help:
 	@echo "make run [PROFILE=ci|laptop|gpu]  execute every lecture; the report is build/report.html"
 	@echo "make test                         check the package and every stored output"
 	@echo "make test-colab                   run the lectures on Colab's packages, set-up cell and all"
+	@echo "make test-device                  run the lectures on a device that is not the CPU: XLA's own (4 GB of packages)"
 	@echo "make test-browser                 open lectures, site and slides in a real browser (Chromium)"
 	@echo "make lab                          open the welcome lecture in JupyterLab"
 	@echo "make bench                        measure against other ways of doing the same"
@@ -37,6 +38,15 @@ test-colab:
 	.venv-colab/bin/python -m pip install -q --no-deps -c constraints.txt -r wheels.txt
 	.venv-colab/bin/python scripts/colab_check.py $(LECTURES)
 
+# On a machine without a GPU: what lies in memory is not on this device, so a lecture that forgets to move something stops. Not part of
+# CI: an hour and more. `make test-device LECTURES="10 11"` takes some.
+test-device:
+	test -x .venv-device/bin/python || "$(PYTHON)" -m venv .venv-device
+	mkdir -p build && grep -v '^torch==' constraints.txt > build/device-constraints.txt
+	.venv-device/bin/python -m pip install -q -c build/device-constraints.txt -r scripts/device.txt
+	.venv-device/bin/python -m pip install -q --no-deps -c constraints.txt -r wheels.txt
+	PJRT_DEVICE=CPU .venv-device/bin/python scripts/device_check.py $(LECTURES)
+
 # Screenshots are left in build/browser.
 test-browser: $(BIN)/.installed browser
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[browser]"
@@ -55,7 +65,7 @@ bench: $(BIN)/.installed
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-colab
+	rm -rf $(VENV) .venv-colab .venv-device
 	test ! -d build || find build -mindepth 1 -maxdepth 1 ! -name student ! -name solutions -exec rm -rf {} +
 	@test ! -d build || rmdir build 2>/dev/null || echo "build/student and build/solutions stay: somebody may have worked in them."
 

@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from course_utils import assets
 from course_utils.assets import Asset, size_text
-from course_utils.session import cache_folder, current_profile, device_name, has_accelerator, named_path
+from course_utils.session import cache_folder, current_profile, device_name, find_accelerator, named_path
 
 PROJECT = "transfer-learning-course"
 ENOUGH_MEMORY = 4.0  # GiB: the largest lecture peaks below 3 in profile ci
@@ -98,11 +98,8 @@ def _packages() -> list[Check]:
 
 
 def _processor() -> Check:
-    import torch
-
-    if has_accelerator():
-        device = torch.accelerator.current_accelerator()
-        return Check("Processor", "ok", device_name(device) if device else "accelerator")
+    if device := find_accelerator():
+        return Check("Processor", "ok", device_name(device))
     if current_profile() == "gpu":
         advice = "on Colab: Runtime, Change runtime type, GPU; elsewhere use profile laptop"
         return Check("Processor", "problem", "profile gpu, and no accelerator", advice)

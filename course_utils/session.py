@@ -6,6 +6,7 @@ without progress bars; ``laptop`` runs on real data with a small encoder; ``gpu`
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import tempfile
@@ -38,11 +39,39 @@ class Session:
         return {"ci": ci, "laptop": laptop, "gpu": gpu}[self.profile]
 
 
-def has_accelerator() -> bool:
-    """Whether PyTorch sees a GPU (CUDA or Apple's MPS) or another accelerator."""
+def find_accelerator() -> torch.device | None:
+    """The GPU that PyTorch sees (CUDA or Apple's MPS), or the TPU that torch_xla does; its device ``PJRT_DEVICE=CPU`` counts as one."""
     import torch
 
-    return torch.accelerator.is_available()
+    if torch.accelerator.is_available():
+        return torch.accelerator.current_accelerator()
+    if importlib.util.find_spec("torch_xla") is None:
+        return None
+    if not os.environ.get("PJRT_DEVICE"):
+        os.environ["PJRT_SELECT_DEFAULT_DEVICE"] = (
+            "0"  # or torch_xla would take the CPU where there is no TPU
+        )
+        from torch_xla._internal.tpu import num_available_chips
+
+        if not num_available_chips():
+            return None
+        os.environ["PJRT_DEVICE"] = "TPU"
+    import torch_xla
+
+    return torch_xla.device()
+
+
+def has_accelerator() -> bool:
+    """Whether there is a GPU or a TPU."""
+    return find_accelerator() is not None
+
+
+def network_device() -> torch.device:
+    """Where this profile's networks live: in ``gpu`` on the accelerator, if there is one; else on the CPU."""
+    import torch
+
+    found = find_accelerator() if current_profile() == "gpu" else None
+    return found or torch.device("cpu")
 
 
 def current_profile(profile: str | None = None) -> str:
@@ -178,8 +207,12 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     accelerator()
     set_seed(seed)
     set_style(big=big)
-    device = torch.accelerator.current_accelerator() if name == "gpu" and has_accelerator() else None
-    session = Session(name, seed, device or torch.device("cpu"))
+    session = Session(name, seed, network_device())
+    if session.device.type == "xla":
+        # Inference mode wants to set a version counter, which XLA's tensors do not have.
+        torch.inference_mode = torch.no_grad  # type: ignore[assignment,misc]
+        # `to` would give a network new parameters there, and an optimizer would go on with the old ones: nothing would learn.
+        torch.__future__.set_swap_module_params_on_conversion(True)
     details = "embedded assets, small sizes" if name == "ci" else device_name(session.device)
     print(f"Course ready: profile {name} ({details}), seed {seed}")
     return session
@@ -202,4 +235,8 @@ def device_name(device: torch.device) -> str:
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "xla":
+        import torch_xla.runtime
+
+        return f"{torch_xla.runtime.device_type()} through XLA"
     return f"{device.type}, {torch.get_num_threads()} threads"

@@ -951,6 +951,48 @@ MUTATIONS = {
         "optimizer.step()\n    optimizer.zero_grad(set_to_none=False)",
         "test_training.py::test_a_head_does_not_move_while_other_tasks_are_drawn",
     ),
+    "vectors in the order in which workers were done": (
+        "production/cluster.py",
+        '    found.sort(key=lambda row: row["batch"])\n',
+        "",
+        "test_cluster.py::test_vectors_stand_in_the_order_of_the_texts_in_whichever_they_come",
+    ),
+    "batches that are put together on the way": (
+        "production/cluster.py",
+        "override_num_blocks=len(rows)",
+        "override_num_blocks=workers",
+        "test_cluster.py::test_vectors_stand_in_the_order_of_the_texts_in_whichever_they_come",
+    ),
+    "the CPU behind XLA taken for a TPU": (
+        "session.py",
+        "        if not num_available_chips():\n            return None\n",
+        "",
+        "test_session.py::test_a_tpu_is_an_accelerator_and_the_cpu_behind_xla_only_if_it_is_named",
+    ),
+    "an optimizer that is left behind where a network moves to a TPU": (
+        "session.py",
+        "set_swap_module_params_on_conversion(True)",
+        "set_swap_module_params_on_conversion(False)",
+        "test_session.py::test_on_a_tpu_inference_mode_is_no_grad_and_a_network_that_moves_keeps_its_parameters",
+    ),
+    "a shape of its own for each batch under XLA": (
+        "features/encoder.py",
+        "more = (0, min(max(width, 16), longest) - ids.shape[1], 0, height - ids.shape[0])",
+        "more = (0, 0, 0, height - ids.shape[0])",
+        "test_features.py::test_xla_sees_few_shapes_and_the_vectors_are_the_same",
+    ),
+    "rows that look at nothing under XLA": (
+        "features/encoder.py",
+        "    filled[1][len(ids) :, 0] = 1  # rows that nobody reads look at one token each\n",
+        "",
+        "test_features.py::test_xla_sees_few_shapes_and_the_vectors_are_the_same",
+    ),
+    "half a batch divided by its own weight in each process": (
+        "training/loop.py",
+        "backward(task.share * sums[0] / weight)",
+        "backward(task.share * sums[0] / sums[1] / accelerator.num_processes)",
+        "test_training.py::test_two_processes_give_the_result_of_one",
+    ),
 }
 
 

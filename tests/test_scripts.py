@@ -15,6 +15,8 @@ from course_utils.models.language_model import LanguageModel
 from course_utils.text import Vocabulary, WordVectors
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+import device_check
+import gpu_run
 import texts
 import train_checkpoint
 
@@ -94,3 +96,90 @@ def test_what_is_saved_comes_back(tmp_path):
     assert again.output.weight is again.embedding.weight
     for (name, one), two in zip(model.named_parameters(), again.parameters(), strict=True):
         assert torch.equal(one.half().float(), two), name
+
+
+# ---- on a device
+
+
+def test_sizes_are_those_of_ci_and_names_those_of_profile_gpu(monkeypatch):
+    monkeypatch.setenv("COURSE_CAP", "50")
+    capped = device_check.capped
+    assert capped(20, 4000) == 20 and capped(200, 4000) == 50 and capped(0.1, 0.5) == 0.1
+    assert capped("minilm", "bert-base-uncased") == "bert-base-uncased" and capped(None, 3) is None
+    both = (
+        {"n": 5, "precision": "fp32", "deep": {"m": 100}},
+        {"n": 9, "precision": "bf16", "deep": {"m": 900}},
+    )
+    assert capped(*both) == {"n": 5, "precision": "bf16", "deep": {"m": 50}}
+    assert capped({"16": 3}, {"16": 8, "250": 3}) == {"16": 3} and capped((2,), (3, 4)) == (2,)
+    assert capped(True, False) is True
+
+
+def test_a_lecture_runs_in_profile_gpu_with_bert_from_our_hub(tmp_path, monkeypatch):
+    """A lecture of three cells: one that works, one that says what it got, one that fails."""
+    monkeypatch.setenv("COURSE_PROFILE", "gpu")
+    cells = [
+        "from course_utils import expect, start\ncourse = start()\nexpect('never', 0, at_least=1)",
+        "from course_utils import features\nencoder = features.load_encoder()\n"
+        "assert (encoder.name, encoder.hidden_size) == ('bert-base-uncased', 96), encoder\n"
+        "assert course.choose(ci=3, laptop=30, gpu=300) == 3",
+        "nothing",
+        "print('never')",
+    ]
+    notebook = device_check.nbformat.v4.new_notebook(
+        cells=[*map(device_check.nbformat.v4.new_code_cell, cells)]
+    )
+    device_check.nbformat.write(notebook, tmp_path / "99_tried.ipynb")
+    with device_check.hub(**device_check.SMALL) as environment:
+        outcome = device_check.run(tmp_path / "99_tried.ipynb", environment, minutes=5)
+    assert (outcome.ran, outcome.cells) == (2, 4)
+    assert "NameError: name 'nothing' is not defined" in outcome.stopped
+
+
+def test_the_gpu_run_goes_through_its_steps(tmp_path, monkeypatch, capsys):
+    steps = {name: step for name, step in gpu_run.STEPS.items() if name != "lectures"}  # tried above
+    monkeypatch.setattr(gpu_run, "STEPS", steps)
+    monkeypatch.setattr(sys, "argv", ["gpu_run.py", "--dry", "--out", str(tmp_path)])
+    monkeypatch.setenv("COURSE_PROFILE", "ci")
+    with pytest.raises(SystemExit) as left:
+        gpu_run.main()
+    told = json.loads((tmp_path / "gpu_run.json").read_text())
+    assert left.value.code == 0 and list(told) == ["machine", "loop", "encoding", "tuning", "pretraining"]
+    assert (
+        told["encoding"]["largest difference from the CPU, fp32"] < 1e-5
+        and told["encoding"]["weights"] == "minilm"
+    )
+    assert told["tuning"]["2 x 16"]["utilisation"] > 0 and told["pretraining"]["4 x 128"]["utilisation"] > 0
+
+
+def test_the_gpu_run_stops_in_time_and_names_what_is_missing(tmp_path, monkeypatch, capsys):
+    def fails(it):
+        raise RuntimeError("out of memory")
+
+    steps = {"quick": (lambda it: {"is": 1}, 1), "broken": (fails, 1), "long": (lambda it: {"is": 2}, 1000)}
+    monkeypatch.setattr(gpu_run, "STEPS", steps)
+    monkeypatch.setattr(sys, "argv", ["gpu_run.py", "--seconds", "60", "--out", str(tmp_path)])
+    monkeypatch.setattr("course_utils.session.find_accelerator", lambda: torch.device("cpu"))
+    monkeypatch.setenv("COURSE_PROFILE", "ci")
+    with pytest.raises(SystemExit):
+        gpu_run.main()
+    told = json.loads((tmp_path / "gpu_run.json").read_text())
+    assert told["quick"]["is"] == 1 and told["broken"]["failed"] == "RuntimeError: out of memory"
+    assert told["long"]["not run"] == "no time was left"
+    assert "Not measured: broken, long" in capsys.readouterr().out
+
+
+def test_operations_of_a_training_step_are_counted_as_published():
+    """Six for each weight and token; attention twelve for each layer, token, place and unit (PaLM, appendix B)."""
+    layer = torch.nn.Linear(10, 20)
+    assert gpu_run.flops(layer, 8, 2, 3, 5, embeddings=20) == 6 * 200 * 3 + 12 * 2 * 3 * 5 * 8
+
+
+@pytest.mark.parametrize(("script", "advice"), [(device_check, "make test-device"), (gpu_run, "--dry")])
+def test_without_a_device_both_say_what_to_do(script, advice, monkeypatch):
+    for name in ("COURSE_PROFILE", "COURSE_TIMEOUT", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        monkeypatch.setenv(name, "")  # what the scripts set is taken back
+    monkeypatch.setattr("course_utils.session.find_accelerator", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["script"])
+    with pytest.raises(SystemExit, match=advice):
+        script.main()

@@ -85,4 +85,5 @@ def weights_checksum(model: torch.nn.Module) -> list[int]:
     """A checksum per parameter of what is in memory now: a model that was trained further is another encoder."""
     integers = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
     # Sums of whole numbers are exact, so they do not depend on the order in which threads add up.
-    return [int(p.detach().contiguous().view(integers[p.element_size()]).sum()) for p in model.parameters()]
+    weights = (p.detach().cpu() if p.device.type == "xla" else p.detach() for p in model.parameters())
+    return [int(p.contiguous().view(integers[p.element_size()]).sum()) for p in weights]

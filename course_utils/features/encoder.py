@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from course_utils.arguments import checked, strings
@@ -21,7 +22,7 @@ from course_utils.features.cache import VectorStore, weights_checksum
 from course_utils.models.pooling import pool_states
 from course_utils.models.published import best_of, quiet_transformers, read_bert
 from course_utils.parallel import one_thread_each
-from course_utils.session import cache_folder, current_profile, has_accelerator, show_progress
+from course_utils.session import cache_folder, current_profile, network_device, show_progress
 from course_utils.text import length_bucketed, pad_rows
 
 POOLINGS = ("pooler", "cls", "mean", "max")
@@ -74,8 +75,6 @@ def load_encoder(name: str | None = None, device: torch.device | str | None = No
     from transformers import AutoModel, AutoTokenizer
 
     gpu = current_profile() == "gpu"
-    if device is None:
-        device = torch.accelerator.current_accelerator() if gpu and has_accelerator() else "cpu"
     try:
         asset = best_of(name or ("bert-base-uncased" if gpu else "minilm"))
     except AssetError as error:
@@ -95,7 +94,7 @@ def load_encoder(name: str | None = None, device: torch.device | str | None = No
                 "add_pooling_layer": not entry.untrained,
             }
             model = AutoModel.from_pretrained(asset.folder, local_files_only=True, **options)
-    model.requires_grad_(False).eval().to(device)
+    model.requires_grad_(False).eval().to(device or network_device())
     digest, size = max(entry.files, key=lambda file: file.bytes).sha256, model.config.hidden_size
     return Encoder(asset.name, tokenizer, model, digest, size, entry.untrained, entry.prefix)
 
@@ -316,6 +315,8 @@ def standardise(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
 
 def has_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 matrices in hardware; elsewhere it is slower than float32, not faster."""
+    if device.type == "xla":
+        return True
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # Older releases of PyTorch do not tell.
@@ -329,20 +330,34 @@ def _parts(pooling: str, layers: tuple[int, ...], depth: int) -> list[tuple[int,
     return [(layer, way) for layer in layers for way in ways if way != "pooler" or layer == depth]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _through(
     encoder: Encoder, rows: dict[bytes, list[int]], layers: tuple[int, ...], precision: str,
     pool: Callable[..., list[np.ndarray]], batch: list[bytes],
 ) -> tuple[list[bytes], list[np.ndarray]]:  # fmt: skip
     """One batch through the encoder, and what is read out of it, an array for each row; the batch comes back with them."""
     device, depth = next(encoder.model.parameters()).device, encoder.model.config.num_hidden_layers
-    padded = pad_rows([rows[key] for key in batch], encoder.tokenizer.pad_token_id)
-    ids, mask = (part.to(device) for part in padded)
+    ids, mask = pad_rows([rows[key] for key in batch], encoder.tokenizer.pad_token_id)
+    if device.type == "xla":
+        ids, mask = _few_shapes(ids, mask, encoder.longest, encoder.tokenizer.pad_token_id)
     # Without padding there is nothing to mask, and attention without a mask is faster.
-    needed = mask if len(rows[batch[0]]) > len(rows[batch[-1]]) else None
+    padded = not mask.all()
+    ids, mask = ids.to(device), mask.to(device)
+    needed = mask if padded else None
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         output = encoder.model(input_ids=ids, attention_mask=needed, output_hidden_states=layers != (depth,))
     return batch, pool(output.hidden_states or {depth: output.last_hidden_state}, output, mask, batch)
+
+
+def _few_shapes(
+    ids: torch.Tensor, mask: torch.Tensor, longest: int, padding: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch filled up to powers of two, in rows and in tokens: XLA compiles a network anew for each shape."""
+    height, width = (1 << (size - 1).bit_length() for size in ids.shape)
+    more = (0, min(max(width, 16), longest) - ids.shape[1], 0, height - ids.shape[0])
+    filled = F.pad(ids, more, value=padding), F.pad(mask, more)
+    filled[1][len(ids) :, 0] = 1  # rows that nobody reads look at one token each
+    return filled
 
 
 def _vectors(
@@ -353,7 +368,7 @@ def _vectors(
         output.pooler_output if way == "pooler" else pool_states(states[layer].float(), mask, way)
         for layer, way in _parts(pooling, layers, encoder.model.config.num_hidden_layers)
     ]
-    return [*torch.cat(pooled, dim=-1).float().cpu().numpy()]
+    return [*torch.cat(pooled, dim=-1).float().cpu().numpy()[: len(batch)]]
 
 
 def _word_vectors(
@@ -361,7 +376,7 @@ def _word_vectors(
     states: Any, output: Any, mask: torch.Tensor, batch: list[bytes],
 ) -> list[np.ndarray]:  # fmt: skip
     """For each sentence of a batch the vectors of its words, one behind the other."""
-    joined = torch.stack([states[layer].float() for layer in layers], dim=-2).cpu().numpy()
+    joined = torch.stack([states[layer].float() for layer in layers], dim=-2).cpu().numpy()[: len(batch)]
     vectors = []
     for row, key in zip(joined, batch, strict=True):
         lengths = counts[key]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from course_utils.assets import AssetError, Resolved, resolve
-from course_utils.session import current_profile, has_accelerator
+from course_utils.session import current_profile, network_device
 
 # What is taken where a model cannot be had: the same one in four bits, or a smaller one.
 NEXT_BEST = {
@@ -73,8 +73,7 @@ def load_decoder(name: str | None = None) -> tuple[Any, Any]:
             options = {"use_safetensors": True, "dtype": torch.float32, "local_files_only": True}
             model = AutoModelForCausalLM.from_pretrained(asset.folder, **options)
     model.name_or_path = asset.name
-    device = torch.accelerator.current_accelerator() if gpu and has_accelerator() else "cpu"
-    return model.requires_grad_(False).eval().to(device), tokenizer
+    return model.requires_grad_(False).eval().to(network_device()), tokenizer
 
 
 def unpack(packed: np.ndarray, form: int) -> np.ndarray:

@@ -25,7 +25,9 @@ from course_utils.assets import AssetError
 from course_utils.features import POOLINGS, Encoder, cache, encode, encode_words, load_encoder, standardise
 from course_utils.features import encoder as encoding
 from course_utils.models import published
+from course_utils.models.pooling import pool_states
 from course_utils.session import cache_folder
+from course_utils.text import pad_rows
 
 TEXTS = [
     "Free entry in 2 a wkly comp, text WIN to 80082 now!",
@@ -125,6 +127,26 @@ def test_the_published_pooler_of_minilm_is_what_the_registry_says():
     trained = [w.std() for name, w in weights.items() if name.endswith("dense.weight") and "encoder" in name]
     assert weights["pooler.dense.bias"].abs().max() == 0
     assert 3 * weights["pooler.dense.weight"].std() < min(trained)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shape"), [([3], (1, 16)), ([17, 9, 2], (4, 32)), ([50, 50], (2, 50)), ([16] * 8, (8, 16))]
+)
+def test_xla_sees_few_shapes_and_the_vectors_are_the_same(encoder, lengths, shape):
+    """Powers of two from 16 on, in rows and in tokens, but no more tokens than the encoder reads (50 here)."""
+    ids, mask = pad_rows([range(1000, 1000 + n) for n in lengths])
+    more_ids, more_mask = encoding._few_shapes(ids, mask, 50, 0)
+    rows, width = ids.shape
+    assert more_ids.shape == more_mask.shape == shape
+    assert torch.equal(more_ids[:rows, :width], ids) and torch.equal(more_mask[:rows, :width], mask)
+    assert more_mask.sum(1).tolist() == [*lengths, *[1] * (shape[0] - rows)]  # none looks at nothing
+    with torch.no_grad():
+        few, many = (
+            pool_states(encoder.model(input_ids=i, attention_mask=m).last_hidden_state, m, "mean")
+            for i, m in ((ids, mask), (more_ids, more_mask))
+        )
+    torch.testing.assert_close(many[:rows], few, atol=1e-5, rtol=0)
+    assert many.isfinite().all()
 
 
 HUB_BERT = """

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 from fractions import Fraction
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import matplotlib as mpl
 import matplotlib.style
@@ -38,6 +40,52 @@ def test_profile_follows_the_environment(monkeypatch, environment, accelerator, 
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(session, "has_accelerator", lambda: accelerator)
     assert session.current_profile() == profile
+
+
+def pretend_torch_xla(monkeypatch, chips):
+    """The packages as far as they are asked, on a machine with so many chips of a TPU."""
+    torch_xla = ModuleType("torch_xla")
+    torch_xla.__spec__ = ModuleSpec("torch_xla", None)
+    torch_xla.device = lambda: torch.device("xla:0")
+    tpu, runtime = ModuleType("torch_xla._internal.tpu"), ModuleType("torch_xla.runtime")
+    tpu.num_available_chips = lambda: chips
+    runtime.device_type = lambda: "TPU"
+    torch_xla.runtime = runtime
+    for module in (torch_xla, ModuleType("torch_xla._internal"), tpu, runtime):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.parametrize(
+    ("chips", "named", "found"), [(8, "", "xla"), (0, "", None), (0, "CPU", "xla"), (None, "TPU", None)]
+)
+def test_a_tpu_is_an_accelerator_and_the_cpu_behind_xla_only_if_it_is_named(monkeypatch, chips, named, found):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setenv("PJRT_DEVICE", named)
+    monkeypatch.setenv("PJRT_SELECT_DEFAULT_DEVICE", "0")
+    if chips is not None:  # else torch_xla is not there
+        pretend_torch_xla(monkeypatch, chips)
+    device = session.find_accelerator()
+    assert (device and device.type) == found and session.has_accelerator() is (found is not None)
+    for profile in session.PROFILES:
+        monkeypatch.setenv("COURSE_PROFILE", profile)
+        assert session.network_device().type == (found if profile == "gpu" and found else "cpu")
+    if found:
+        assert session.device_name(device) == "TPU through XLA"
+
+
+def test_on_a_tpu_inference_mode_is_no_grad_and_a_network_that_moves_keeps_its_parameters(monkeypatch):
+    """What is made in inference mode has no version counter, and XLA's tensors set one."""
+    swap = torch.__future__.get_swap_module_params_on_conversion
+    monkeypatch.setattr(torch, "inference_mode", torch.inference_mode)
+    monkeypatch.setattr(session, "network_device", lambda: torch.device("cpu"))
+    start("ci")
+    assert torch.inference_mode is not torch.no_grad and not swap()
+    pretend_torch_xla(monkeypatch, 8)
+    monkeypatch.setattr(session, "network_device", lambda: torch.device("xla:0"))
+    start("ci")
+    moves = swap()
+    torch.__future__.set_swap_module_params_on_conversion(False)
+    assert torch.inference_mode is torch.no_grad and moves
 
 
 @pytest.mark.parametrize("profile", ["CI", "Laptop", "gpu"])
