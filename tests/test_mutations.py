@@ -741,6 +741,30 @@ MUTATIONS = {
         "if False:",
         "test_published.py::test_a_decoder_in_gguf_is_read_back_to_the_last_number",
     ),
+    "Turkish in lower case by English rules": (
+        "datasets/languages.py",
+        'sentence.replace("İ", "i").replace("I", "ı")',
+        "sentence.lower()",
+        "test_languages.py::test_turkish_has_two_letters_i",
+    ),
+    "capitals of two Turkish letters told apart by Python alone": (
+        "datasets/languages.py",
+        '.replace("I", "ı")',
+        "",
+        "test_languages.py::test_turkish_has_two_letters_i",
+    ),
+    "accents kept by an uncased tokenizer": (
+        "text/pieces.py",
+        'unicodedata.normalize("NFD", text)',
+        'unicodedata.normalize("NFC", text)',
+        "test_pieces.py",
+    ),
+    "sentences of a treebank asked that were taught": (
+        "datasets/names.py",
+        'np.where(place < test, "test", "train")',
+        'np.where(place < test, "test", "test")',
+        "test_parts_of_speech.py::test_thirty_sentences_in_four_languages_stand_in_for_the_treebanks",
+    ),
     "fuzzy translations taken": (
         "datasets/languages.py",
         "^#,.*fuzzy|",

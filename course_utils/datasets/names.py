@@ -1,7 +1,8 @@
-"""Sentences in which every word has a tag: the names in posts (WNUT-17), and parts of speech (UD English-EWT)."""
+"""Sentences in which every word has a tag: the names in posts (WNUT-17), and parts of speech in five languages (UD)."""
 
 import re
 from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ PARTS_OF_SPEECH = (
     *("ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT"),
     *("SCONJ", "SYM", "VERB", "X"),
 )
+TREEBANKS = {
+    "en": "ud-english-ewt", "de": "ud-german-gsd", "es": "ud-spanish-gsd", "fi": "ud-finnish-tdt", "tr": "ud-turkish-boun",
+}  # fmt: skip
 
 
 def load_entities() -> pd.DataFrame:
@@ -45,16 +49,29 @@ def load_entities() -> pd.DataFrame:
     return sourced(pd.DataFrame(messages, columns=["tokens", "tags"]).assign(split=splits), asset)
 
 
-def load_parts_of_speech(*, profile: str | None = None) -> pd.DataFrame:
-    """UD English-EWT (weblogs, mails, reviews, answers, newsgroups), or the stand-in where it cannot be had.
+def load_parts_of_speech(language: str = "en", *, profile: str | None = None) -> pd.DataFrame:
+    """UD English-EWT (weblogs, mails, reviews, answers, newsgroups), another language's treebank, or the stand-in.
+
+    Args:
+        language: ``en``, ``de`` (German-GSD), ``es`` (Spanish-GSD), ``fi`` (Finnish-TDT) or ``tr`` (Turkish-BOUN).
 
     Returns:
         As :func:`load_entities`, the tags being :data:`PARTS_OF_SPEECH` (``don't`` is two tokens, ``do`` and
         ``n't``); ``train`` (1,700) and ``validation`` (301) are from the treebank's development part, in an
         order drawn once, and ``test`` (2,077) is its test part: 77 sentences like "Thanks" stand in both.
+        Of another language ``test`` are 200 sentences, two fifths at most, in an order drawn once, and ``train`` is the rest.
+
+    Raises:
+        ValueError: for another language.
     """
-    asset = resolve("ud-english-ewt", profile=profile)
+    if language not in TREEBANKS:
+        raise ValueError(f"language must be one of {', '.join(TREEBANKS)}, not {language!r}.")
+    asset = resolve(TREEBANKS[language], profile=profile)
     parts = [_read_tagged(asset.path(file), PARTS_OF_SPEECH) for file in asset.files]
+    if language != "en":
+        frame = pd.DataFrame([*chain(*parts)], columns=["tokens", "tags"])
+        place, test = np.random.default_rng(SEED).permutation(len(frame)), min(200, int(0.4 * len(frame)))
+        return sourced(frame.assign(split=np.where(place < test, "test", "train")), asset)
     train, validation = (1700, 2001) if asset.real else (0.60 * len(parts[0]), 0.75 * len(parts[0]))
     drawn = np.random.default_rng(SEED).permutation(len(parts[0]))
     splits = np.select([drawn < train, drawn < validation], ["train", "validation"], "test").tolist()

@@ -64,6 +64,32 @@ def analogy_explorer(vectors: WordVectors, example: tuple[str, str, str] = ("had
     show_widget(panel, f"Run this cell in a notebook to type three words. {best}")
 
 
+def sentence_explorer(nearest: Callable[[str], Sequence[tuple[str, float]]], sentence: str) -> None:
+    """Type a sentence in any language, see the nearest ones: ``nearest`` gives them with their similarities, the best first."""
+    panel = ask_panel({"sentence": sentence}, lambda asked: _ranking(nearest(asked)), "Nearest")
+    near = " | ".join(found for found, _ in nearest(sentence)[:3])
+    show_widget(panel, f"Run this cell in a notebook to type a sentence. Nearest to {sentence} {near}")
+
+
+def next_word_explorer(suggest: Callable[[str], Sequence[str]], text: str) -> None:
+    """Type, and see after every key the words that a keyboard would offer: ``suggest`` gives them for the text so far."""
+    entry = ipw.Text(value=text, description="text", placeholder="Type a text", layout=wide())
+    panel = follow_panel(entry, lambda typed: suggestions_markup(suggest, typed))
+    show_widget(panel, f"Run this cell in a notebook to type. After {text!r}: {', '.join(suggest(text))}.")
+
+
+def suggestions_markup(suggest: Callable[[str], Sequence[str]], text: str) -> str:
+    """The words offered after a text (HTML), and how many keys picking would have saved in the words that are finished."""
+    if refusal := too_long(text):
+        return note(refusal, good=False)
+    saved = sum(
+        next((len(word.group()) - k for k in range(len(word.group())) if word.group() in suggest(text[: word.start() + k])), 0)
+        for word in re.finditer(r"\S+(?=\s)", text)
+    )  # fmt: skip
+    offered = " &nbsp;|&nbsp; ".join(f"<b>{html.escape(word)}</b>" for word in suggest(text)) or "nothing"
+    return note(f"{offered}<br>keys: {len(text)}, of which {saved} would have been saved")
+
+
 def blank_explorer(fill: Callable[[str], Sequence[Sequence[tuple[str, float]]]], text: str) -> None:
     """Fill in the blanks of a text: ``fill`` gives the likeliest pieces, with probabilities, for each [MASK]."""
     panel = ask_panel({"text": text}, lambda asked: blanks_markup(fill(asked)), "Fill in")

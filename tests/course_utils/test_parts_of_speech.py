@@ -31,3 +31,28 @@ def test_the_real_sentences(mirror):
     frame = load_parts_of_speech(profile="laptop")
     assert frame["split"].value_counts().to_dict() == {"test": 2077, "train": 1700, "validation": 301}
     assert frame["tokens"].map(len).sum() == 50241
+
+
+@pytest.mark.parametrize("language", ["de", "es", "fi", "tr"])
+def test_thirty_sentences_in_four_languages_stand_in_for_the_treebanks(language):
+    frame = load_parts_of_speech(language, profile="ci")
+    assert not frame.attrs["real"] and frame["split"].value_counts().to_dict() == {"train": 18, "test": 12}
+    assert frame["tokens"].map(len).equals(frame["tags"].map(len)) and frame.equals(
+        load_parts_of_speech(language)
+    )
+    assert {"NOUN", "VERB", "ADJ", "PRON", "PUNCT"} <= {tag for tags in frame["tags"] for tag in tags}
+
+
+def test_another_language_is_refused():
+    with pytest.raises(ValueError, match="must be one of en, de"):
+        load_parts_of_speech("sw")
+
+
+@pytest.mark.parametrize(
+    ("language", "train", "test"), [("de", 777, 200), ("es", 257, 170), ("fi", 1355, 200), ("tr", 1758, 200)]
+)
+def test_the_real_treebanks(mirror, language, train, test):
+    if not (mirror / "ud-finnish-tdt").is_dir():
+        pytest.skip("needs the treebanks in COURSE_MIRROR")
+    frame = load_parts_of_speech(language, profile="laptop")
+    assert frame.attrs["real"] and frame["split"].value_counts().to_dict() == {"train": train, "test": test}

@@ -233,6 +233,37 @@ def test_explorers_say_their_first_answer_where_no_widget_runs(displayed):
     assert "Nearest to a: b, d<." in said[0] and said[1].endswith("a is to b as c is to: d<.")
 
 
+def test_sentences_and_words_are_offered_where_no_widget_runs(displayed):
+    widgets.sentence_explorer(lambda asked: [(f"near {asked} <", 0.91), ("far", 0.2)], "Hallo?")
+    widgets.next_word_explorer(lambda text: ["bir", "ve"], "evde ")
+    said = [data["text/plain"] for data, _ in displayed]
+    assert said[0].endswith("Nearest to Hallo? near Hallo? < | far") and said[1].endswith(
+        "After 'evde ': bir, ve."
+    )
+
+
+def test_the_nearest_sentences_are_asked_for(panels):
+    widgets.sentence_explorer(lambda asked: [(f"near {asked} <", 0.91), ("far", 0.2)], "Hallo?")
+    entry, button, shown = panels[0].children
+    entry.value = "Merhaba"
+    button.click()
+    assert "0.91 &nbsp; near Merhaba &lt;" in shown.value
+
+
+def test_a_keyboard_offers_words_and_counts_what_they_would_have_saved(panels):
+    words = {"": ["bir", "ve"], "e": ["ev"], "ev": ["evde"], "bir e": ["evde", "<b>"]}
+    widgets.next_word_explorer(lambda text: words.get(text, []), "")
+    entry, shown = panels[0].children
+    entry.value = (
+        "bir e"  # bir was offered at once: its three letters would have been one key, as its space is
+    )
+    assert "keys: 5, of which 3" in shown.value and "&lt;b&gt;" in shown.value
+    entry.value = "bir evde "
+    assert "keys: 9, of which 6" in shown.value and "nothing" in shown.value
+    entry.value = "x" * 2000
+    assert "keep it under" in shown.value
+
+
 def test_training_on_adds_a_line_a_click(panels):
     seen = []
     widgets.training_explorer(seen.append, lambda: f"{sum(seen)} epochs <")
