@@ -729,6 +729,30 @@ MUTATIONS = {
         "new = text[start + 1 : start + length]",
         "test_decoders.py::test_each_token_counts_once_and_from_enough_text",
     ),
+    "a place that sees itself": (
+        "models/permutation.py",
+        "when[..., None, :] < when[..., :, None]",
+        "when[..., None, :] <= when[..., :, None]",
+        "test_permutation.py::test_no_place_sees_itself_or_what_is_read_later",
+    ),
+    "a guess that looks through the content stream's mask": (
+        "models/permutation.py",
+        "torch.cat([content, query[rows, asked]], 1)",
+        "torch.cat([content, content[rows, asked]], 1)",
+        "test_permutation.py::test_no_place_sees_itself_or_what_is_read_later",
+    ),
+    "the first places of an order guessed, which have seen nothing": (
+        "training/pretraining.py",
+        "order[:, -max(1, round(share * order.shape[1])) :]",
+        "order[:, 3 : 3 + max(1, round(share * order.shape[1]))]",
+        "test_permutation.py::test_the_permutation_loss_is_that_of_the_last_places",
+    ),
+    "a right guess called a forgery": (
+        "training/pretraining.py",
+        "(read != ids).long()",
+        "chosen.long()",
+        "test_permutation.py::test_forgeries_are_what_the_forger_drew_and_got_wrong",
+    ),
     "the two halves of a byte of weights swapped": (
         "models/published.py",
         "some[:, -16:] & 15, some[:, -16:] >> 4",

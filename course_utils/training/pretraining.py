@@ -6,7 +6,7 @@ After Devlin et al. (2019), *BERT: pre-training of deep bidirectional transforme
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from course_utils.arguments import checked
 from course_utils.models.bert import CLS, MASK, PAD, SEP, SPECIAL, BertForPreTraining
+from course_utils.models.permutation import two_streams
 from course_utils.parallel import one_thread_each
 from course_utils.training.loop import adamw, take_step
 from course_utils.training.schedules import warm_up
@@ -203,3 +204,42 @@ def score(model: BertForPreTraining, batches: Iterable[Pairs], seed: int = 0) ->
             sums[task] += torch.stack([loss, hits, torch.tensor(len(right))])
     names = ("hidden, loss", "hidden, accuracy", "follows, loss", "follows, accuracy")
     return dict(zip(names, (sums[:, :2] / sums[:, 2:]).flatten().tolist(), strict=True))
+
+
+def reading_orders(ids: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """For each text an order to read its places in: [CLS] and [SEP] first, the rest by chance; (batch, n) -> (batch, n)."""
+    special = (ids == CLS) | (ids == SEP)
+    return (torch.rand(ids.shape, generator=generator) - special.float()).argsort(1)
+
+
+def permutation_loss(
+    model: BertForPreTraining, batch: Pairs, share: float = 1 / 6, generator: torch.Generator | None = None
+) -> Tensor:
+    """XLNet's loss: of each text the last places in an order of its own, mean negative log-likelihood (Yang et al. 2019, section 2.3).
+
+    Early places have seen little and would teach little; the paper asks for a sixth or a seventh.
+    """
+    order, device = reading_orders(batch.ids, generator), model.bias.device
+    asked = order[:, -max(1, round(share * order.shape[1])) :]
+    given = (part.to(device) for part in (batch.ids, batch.segments, order, asked))
+    guesses = model.fill_in(two_streams(model.encoder, *given).flatten(0, 1))
+    return F.cross_entropy(guesses, batch.ids.gather(1, asked).flatten().to(device))
+
+
+def replaced_loss(
+    model: BertForPreTraining, forger: Any, batch: Pairs, generator: torch.Generator | None = None
+) -> Tensor:
+    """ELECTRA's loss: which tokens of a text are the forger's? (Clark et al. 2020, arXiv:2003.10555, section 2)
+
+    The forger, a smaller BERT, learns to fill in blanks as usual; in each it draws a token. The model judges *every* token with
+    the head that BERT judges pairs with. Where the forger happened to draw the right token, it is no forgery.
+    """
+    ids, device = batch.ids, model.bias.device
+    chosen = mask_tokens(ids, model.bias.numel(), generator=generator)[1]
+    covered, segments = ids.masked_fill(chosen, MASK).to(device), batch.segments.to(device)
+    guesses, _ = forger(covered, segments, chosen.to(device))
+    drawn = torch.multinomial(guesses.detach().softmax(-1).cpu(), 1, generator=generator)[:, 0]
+    read = ids.masked_scatter(chosen, drawn)
+    verdicts = model.judge(model.encoder(read.to(device), None, segments)[-1].flatten(0, 1))
+    forged = F.cross_entropy(verdicts, (read != ids).long().flatten().to(device))
+    return forged + F.cross_entropy(guesses, ids[chosen].to(device), reduction="sum") / max(1, len(guesses))
