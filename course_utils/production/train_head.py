@@ -18,7 +18,7 @@ def train_head(source: str, target: str) -> None:
     data = load_file(source)
     examples = Examples({"input": data["vectors"]}, data["labels"])
     head = torch.nn.Linear(data["vectors"].shape[1], int(data["labels"].max()) + 1)
-    fit(head, examples, epochs=10, learning_rate=1e-2, schedule=warm_up)
+    fit(head, examples, epochs=10, learning_rate=5e-2, schedule=warm_up)
     if accelerator().is_main_process:  # all have the same weights; one writes them
         processes = torch.tensor(accelerator().num_processes)
         save_file(
