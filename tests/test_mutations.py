@@ -1035,12 +1035,6 @@ MUTATIONS = {
         "",
         "test_features.py::test_xla_sees_few_shapes_and_the_vectors_are_the_same",
     ),
-    "half a batch divided by its own weight in each process": (
-        "training/loop.py",
-        "backward(task.share * sums[0] / weight)",
-        "backward(task.share * sums[0] / sums[1] / accelerator.num_processes)",
-        "test_training.py::test_two_processes_give_the_result_of_one",
-    ),
 }
 
 
