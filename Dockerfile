@@ -3,6 +3,17 @@ FROM python:3.12-slim AS base
 RUN apt-get update && apt-get install -y --no-install-recommends git make && rm -rf /var/lib/apt/lists/*
 ENV OMP_WAIT_POLICY=passive PIP_NO_CACHE_DIR=1 PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 
+# A filter of lecture 15: docker build --target serving -t filter . && docker run --rm -p 127.0.0.1:8000:8000 -v FOLDER:/filter:ro filter
+FROM base AS serving
+RUN useradd --create-home server
+WORKDIR /home/server
+COPY . course
+RUN pip install "./course[serve]"
+USER server
+EXPOSE 8000
+# `docker stop` sends SIGTERM: what was accepted is answered first. Memory and cores are docker's to limit.
+CMD ["python", "-m", "course_utils.production.server", "/filter", "--host=0.0.0.0", "--port=8000"]
+
 FROM base AS course
 RUN useradd --create-home student
 USER student

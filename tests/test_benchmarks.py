@@ -130,3 +130,15 @@ def test_generation_prints_one_line_of_json_with_the_promised_ratios():
             line[f"tokens_per_second_ours_{rows}"] > 0 and line[f"tokens_per_second_transformers_{rows}"] > 0
         )
     assert {"read_seconds_smollm2", "read_seconds_multilingual-e5", "lay_out_seconds"} <= set(line)
+
+
+def test_serving_prints_one_line_of_json_with_the_promised_ratios():
+    for name in ("fastapi", "onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name)
+    command = [sys.executable, str(ROOT / "benchmarks" / "serving.py"), "--json", "--texts", "8", "--repeats", "1",
+               "--seconds", "0.5", "--first", "10", "--steps", "1", "--bound", "1000"]  # fmt: skip
+    line = printed(command)
+    for runtime in ("torch", "onnx", "int8"):
+        assert line[f"ratio_{runtime}"] == 1 and len(line["bulk"][runtime]) == 1  # all hold the only rate
+    assert all(way["rate"] == [10] and way["p99"][0] > 0 for way in line["served"].values())
+    assert ("optimum" in line["not_run"]) == (line["bulk"]["sentence-transformers, ONNX"] is None)

@@ -1035,6 +1035,48 @@ MUTATIONS = {
         "",
         "test_features.py::test_xla_sees_few_shapes_and_the_vectors_are_the_same",
     ),
+    "a gatherer that mixes up answers": (
+        "production/server.py",
+        "in zip(batch, answers, strict=True):",
+        "in zip(batch, answers[::-1], strict=True):",
+        "test_server.py::test_texts_alike_in_length_go_together_and_the_oldest_is_always_among_them",
+    ),
+    "a gatherer that drops who did not fit": (
+        "production/server.py",
+        "sorted(near[self.most :]",
+        "sorted(near[self.most + 1 :]",
+        "test_server.py::test_a_full_batch_does_not_wait",
+    ),
+    "a gatherer that never flushes": (
+        "production/server.py",
+        "(patience is None or patience > 0)",
+        "True",
+        "test_server.py::test_a_text_that_nobody_follows_is_scored_after_its_patience",
+    ),
+    "a server that stops before it has answered": (
+        "production/server.py",
+        "while self.waiting or not self.closed:",
+        "while not self.closed:",
+        "test_server.py::test_once_closed_what_was_accepted_is_answered_and_nothing_more_is_taken",
+    ),
+    "a NUL let through": (
+        "production/server.py",
+        'character == "\\0" or ',
+        "",
+        "test_server.py::test_each_hostile_body_gets_its_sentence",
+    ),
+    "an alarm with the rates turned round": (
+        "production/drift.py",
+        "1 - false_alarms, method",
+        "false_alarms, method",
+        "test_drift.py::test_a_rarer_false_alarm_has_a_higher_bound",
+    ),
+    "a chatty text that drifts alone": (
+        "production/drift.py",
+        "for word in set(text)",
+        "for word in text",
+        "test_drift.py::test_a_word_counts_once_a_text_and_turning_time_round_turns_the_signs",
+    ),
 }
 
 
