@@ -1077,6 +1077,54 @@ MUTATIONS = {
         "for word in text",
         "test_drift.py::test_a_word_counts_once_a_text_and_turning_time_round_turns_the_signs",
     ),
+    "a filter packed with its dropout on": (
+        "production/export.py",
+        "copy.deepcopy(network).cpu().float().eval()",
+        "copy.deepcopy(network).cpu().float()",
+        "test_export.py::test_the_network_that_was_given_stays_as_it_was",
+    ),
+    "a pooler that bends what it is given": (
+        "production/export.py",
+        "SMALL = 2.0**-10",
+        "SMALL = 1.0",
+        "test_export.py::test_tied_weights_are_written_for_each_name",
+    ),
+    "tied weights written as one memory": (
+        "production/export.py",
+        "value.clone().contiguous()",
+        "value",
+        "test_export.py::test_tied_weights_are_written_for_each_name",
+    ),
+    "test cases that cannot fail": (
+        "production/export.py",
+        "if not abs(now - case",
+        "if not 0 * abs(now - case",
+        "test_export.py::test_a_changed_weight_is_noticed",
+    ),
+    "neighbours' padding read by a filter": (
+        "production/export.py",
+        "self.run(ids.numpy(), mask.numpy())",
+        "self.run(ids.numpy(), np.ones_like(mask.numpy()))",
+        "test_export.py::test_tied_weights_are_written_for_each_name",
+    ),
+    "scores in the order of the lengths": (
+        "production/export.py",
+        "answers[some] = 1",
+        "answers[np.sort(some)] = 1",
+        "test_export.py::test_tied_weights_are_written_for_each_name",
+    ),
+    "a fixed axis let through": (
+        "production/export.py",
+        "if not d.dim_param]",
+        "if d.dim_value < 0]",
+        "test_export.py::test_a_misspelt_or_forgotten_axis_is_refused",
+    ),
+    "a misspelt input let through": (
+        "production/export.py",
+        "if name not in AXES or not",
+        "if name in AXES and not",
+        "test_export.py::test_a_misspelt_or_forgotten_axis_is_refused",
+    ),
 }
 
 

@@ -13,7 +13,7 @@ from course_utils.production import export
 from course_utils.production.export import load_filter, save_filter, to_int8, to_onnx
 from course_utils.training.heads import EncoderWithHeads, TextHead
 
-CASES = ["see you at six then, bring the dog", "WIN £500 now, call 09088 829210 " * 4, "ok"]
+CASES = ["see you at six then, bring the dog", "WIN £500 now, call 09088 829210 " * 4, "WIN FREE"]
 OTHERS = ["a text that is no test case", "free entry", "x " * 400, ""]
 OVER = {0: "texts", 1: "tokens"}
 
