@@ -140,9 +140,8 @@ def run(lecture: Path, environment: dict[str, str], minutes: float) -> Outcome:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     outcome, start = Outcome(lecture.stem, 0, len(code) - 1, 0.0), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(
-            notebook, kernel_name="python3", timeout=60, resources={"metadata": {"path": folder}}
-        )
+        resources = {"metadata": {"path": folder}}
+        client = NotebookClient(notebook, kernel_name="python3", resources=resources)
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         places = {
             "PYTHONPATH": paths,
