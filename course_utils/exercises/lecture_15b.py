@@ -39,7 +39,9 @@ def _batches(arrivals: Sequence[float], most: int, wait: float, work: float, *, 
 
 def _read(raw: Any, *_: Any) -> Any:
     """Lists, tuples and arrays of whole numbers are all batches."""
-    kinds = list | tuple | np.ndarray
+    kinds = list | tuple
+    raw = raw.tolist() if isinstance(raw, np.ndarray) else raw
+    raw = [batch.tolist() if isinstance(batch, np.ndarray) else batch for batch in raw] if isinstance(raw, kinds) else raw
     require(isinstance(raw, kinds) and all(isinstance(batch, kinds) for batch in raw), "Return a list of batches, each a list of the texts' numbers.")
     batches = [[i.item() if isinstance(i, np.generic) else i for i in batch] for batch in raw]
     require(all(type(i) in (int, float) for batch in batches for i in batch), "Each text of a batch is a number, its place among the arrivals.")
@@ -100,7 +102,7 @@ def _odds(p: float) -> float:
     return p / (1 - p)
 
 
-check_moved = exercise(
+check_moved_threshold = exercise(
     "moved_threshold: what a threshold becomes when the share of spam has changed",
     _moved, inputs=("the threshold", "the share before", "the share now"),
     cases=[(0.5, 0.13, 0.3), (0.9, 0.2, 0.05), (0.6, 0.25, 0.25), (0.25, 0.4, 0.7), (0.95, 0.13, 0.01)],

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from exercise_contract import ExerciseContract
 
-from course_utils.exercises.lecture_15b import check_batches, check_delays, check_moved
+from course_utils.exercises.lecture_15b import check_batches, check_delays, check_moved_threshold
 
 # --- answers: the first ones of each list are right; the others come with a piece of their diagnosis
 
@@ -106,6 +106,6 @@ class TestExercises(ExerciseContract):
             [by_a_queue, by_numpy],
             [(one_list, "Return a list of batches"), (looks_too_far, "fewer than `most` texts may be left")],
         ),
-        check_moved: ([by_logits, by_bayes], [(trusting, "nothing says"), (rounded, "you return")]),
+        check_moved_threshold: ([by_logits, by_bayes], [(trusting, "nothing says"), (rounded, "you return")]),
         check_delays: ([by_a_loop, by_backlog], [(total, "should be"), (impatient, "you return")]),
     }
