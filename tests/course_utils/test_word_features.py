@@ -97,7 +97,7 @@ def test_a_long_sentence_goes_through_in_windows(bert):  # noqa: F811
     assert not np.allclose(vectors[:100], start[:100])  # it reads on to the right
     lengths = [len(ids) for ids in bert.tokenizer(words, add_special_tokens=False)["input_ids"]]
     room = bert.model.config.max_position_embeddings - 2
-    for first, last, take, end in encoding._windows(lengths, room):
+    for first, last, take, end in encoding.word_windows(lengths, room):
         (window,) = encode_words([words[first:last]], bert, cache=False)
         np.testing.assert_allclose(vectors[take:end], window[take - first : end - first], atol=1e-5)
 
@@ -109,7 +109,7 @@ def test_one_word_of_more_pieces_than_the_encoder_reads(bert):  # noqa: F811
 
 @given(st.lists(st.integers(1, 9), max_size=60), st.integers(9, 30))
 def test_windows_take_each_word_once_far_from_edges(lengths, room):
-    windows = encoding._windows(lengths, room)
+    windows = encoding.word_windows(lengths, room)
     taken = [word for first, last, start, end in windows for word in range(start, end)]
     assert taken == list(range(len(lengths)))
     ends = np.cumsum(lengths)
