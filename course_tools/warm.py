@@ -1,4 +1,4 @@
-"""A kernel forked from a process that has already imported what lectures import: three to five seconds less for each lecture.
+"""A kernel forked from a process that has already imported what lectures import: some seconds of processor time less for each.
 
 Nothing has been computed in that process, so a forked kernel is as fresh as a new one. Linux alone forks safely: macOS's own
 libraries do not survive it, and Windows cannot. There, and for a few lectures, kernels start as Jupyter starts them.

