@@ -8,6 +8,13 @@ from course_utils.assets import AssetError, remove, status, store
 from course_utils.datasets import corpora, load_corpus
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_in_memory():
+    """What a test here puts in the place of Wikipedia stays with it: no later test of the process reads it."""
+    yield
+    corpora._wikipedia_sentences.cache_clear()
+
+
 def test_the_wikipedia_sample_is_prose_without_mark_up():
     corpus = load_corpus()
     assert corpus.origin == "wheel" and corpus.name == "206 Wikipedia pages" and "CC BY-SA" in corpus.licence
@@ -67,7 +74,6 @@ def test_a_cache_that_cannot_be_written_to_is_no_reason_to_stop(tmp_path, monkey
     monkeypatch.setenv("COURSE_CACHE", str(blocked))
     corpora._wikipedia_sentences.cache_clear()
     assert load_corpus().sentences
-    corpora._wikipedia_sentences.cache_clear()
 
 
 def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path, monkeypatch):
