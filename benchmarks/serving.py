@@ -2,6 +2,7 @@
 
     python benchmarks/serving.py         tables; five repeats
     python benchmarks/serving.py --json  one line of JSON
+    python benchmarks/serving.py --other PYTHON    ... and sentence-transformers' ONNX backend, of another environment
 
 Served: MiniLM with one layer on it, by the same server (course_utils.production.server) on one core, asked by a second process at
 random moments. The peer is transformers' own pipeline, which gets every request by itself (``most=1``); ours gathers requests, and
@@ -9,9 +10,9 @@ runs in fp32 or in int8. A rate is *held* if p99, from the moment at which a tex
 steps until one is not held, and the last one that was is the result. Before that, every way has to give the pipeline's
 probabilities (int8: to a quarter).
 
-Bulk: the same texts in batches of 32, by the filter in each runtime and by sentence-transformers' ONNX backend. That wants optimum,
-which (optimum-onnx 0.1) wants transformers below 4.58, while this course needs 5: in one environment it is not to be had, and the
-table says so; where somebody has it, it is measured.
+Bulk: the same texts in batches of 32, by the filter in each runtime and by sentence-transformers' ONNX backend (vectors, without the
+filter's one layer on top). That backend wants transformers below 4.58, while this course needs 5, so it runs in the process of another
+interpreter, in whose environment `pip install sentence-transformers "optimum-onnx[onnxruntime]" "transformers<4.58"` has been said.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import argparse
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +35,33 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from course_utils import features
+from course_utils.assets import resolve
 from course_utils.datasets import load_sms
 from course_utils.production import client
 from course_utils.results import interval
 
 PEER = "pipeline, one by one"
 SERVED = {"int8, gathered": "int8", "ONNX fp32, gathered": "onnx", "torch fp32, gathered": "torch"}
-WHY_NOT = "needs optimum, which wants transformers < 4.58"
+BACKEND = "sentence-transformers, ONNX"
+# Said to an interpreter that has the backend but not the course: it reads all texts as often as a line asks, and tells the seconds.
+READER = """
+import json, sys, time
+import onnxruntime
+from sentence_transformers import SentenceTransformer
+
+folder, texts = json.loads(sys.stdin.readline())
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+how = {"session_options": options, "export": True, "provider": "CPUExecutionProvider"}
+model = SentenceTransformer(folder, backend="onnx", device="cpu", model_kwargs=how)
+for _ in sys.stdin:
+    model.encode(texts[:32], batch_size=32, show_progress_bar=False)
+    begin = time.perf_counter()
+    vectors = model.encode(texts, batch_size=32, show_progress_bar=False)
+    print(json.dumps([time.perf_counter() - begin, vectors[0].tolist()]), flush=True)
+"""
+WHY_NOT = "wants an environment of its own: --other PYTHON"
 
 
 class PipelineFilter:
@@ -65,7 +88,6 @@ def save(folder: Path, texts: Sequence[str]) -> None:
     """A filter of MiniLM under a head of random weights (what it says is not the question), in all its forms."""
     import torch
 
-    from course_utils import features
     from course_utils.production.export import save_filter, to_int8, to_onnx
     from course_utils.training.heads import EncoderWithHeads, TextHead
 
@@ -125,29 +147,60 @@ def serving(
     return found
 
 
-def bulk(folder: Path, texts: Sequence[str], repeats: int) -> dict[str, list[float] | None]:
+@contextmanager
+def backend(python: str, folder: Path, texts: Sequence[str]) -> Iterator[Callable[[], float]]:
+    """That reader, waiting in a process of its own: a function that lets it read all texts, and returns its seconds."""
+    here = folder / "encoder"
+    shutil.copytree(resolve("minilm").folder, here)
+    right = features.encode(texts[:1], features.load_encoder("minilm", device="cpu"), cache=False)[0]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with subprocess.Popen(
+        [python, "-c", READER],
+        env=environment | {"HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def read() -> float:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            seconds, vector = json.loads(process.stdout.readline())
+            alike = np.dot(vector, right) / np.linalg.norm(vector) / np.linalg.norm(right)
+            if alike < 0.9999:
+                raise SystemExit(f"sentence-transformers' backend gives other vectors: cosine {alike:.4f}.")
+            return seconds
+
+        process.stdin.write(json.dumps([str(here), list(texts)]) + "\n")
+        yield read
+        process.stdin.close()
+
+
+def bulk(
+    folder: Path, texts: Sequence[str], repeats: int, other: str | None
+) -> dict[str, list[float] | None]:
     """Texts a second in batches of 32, a value a repeat, or None where it cannot be run; the ways take turns."""
     from course_utils.production.export import load_filter
 
-    ways: dict[str, Any] = {name: load_filter(folder, name).scores for name in ("torch", "onnx", "int8")}
-    missing = "sentence-transformers, ONNX"
-    try:
-        import optimum.onnxruntime  # noqa: F401
-        from sentence_transformers import SentenceTransformer
+    def reader(name: str) -> Callable[[], float]:
+        scores = load_filter(folder, name).scores
 
-        from course_utils.assets import resolve
+        def read() -> float:
+            scores(texts[:32])
+            begin = time.perf_counter()
+            scores(texts)
+            return time.perf_counter() - begin
 
-        model = SentenceTransformer(str(resolve("minilm").folder), backend="onnx", device="cpu")
-        ways[missing] = lambda texts: model.encode(texts, batch_size=32, show_progress_bar=False)
-    except ImportError:
-        pass
-    found: dict[str, list[float] | None] = {name: [] for name in ways}
-    for _, (name, way) in itertools.product(range(repeats), ways.items()):
-        way(texts[:32])
-        begin = time.perf_counter()
-        way(texts)
-        found[name].append(len(texts) / (time.perf_counter() - begin))  # type: ignore[union-attr]
-    return found | ({} if missing in found else {missing: None})
+        return read
+
+    with ExitStack() as stack:
+        ways = {name: reader(name) for name in ("torch", "onnx", "int8")}
+        if other:
+            ways[BACKEND] = stack.enter_context(backend(other, folder, texts))
+        found: dict[str, list[float] | None] = {name: [] for name in ways}
+        for _, (name, read) in itertools.product(range(repeats), ways.items()):
+            found[name].append(len(texts) / read())  # type: ignore[union-attr]
+    return found | ({} if other else {BACKEND: None})
 
 
 def main() -> None:
@@ -164,6 +217,7 @@ def main() -> None:
     parser.add_argument("--first", type=float, default=20, help="requests a second at first")
     parser.add_argument("--step", type=float, default=1.25, help="from one rate to the next")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--other", metavar="PYTHON", help="with sentence-transformers' ONNX backend")
     parser.add_argument("--serve-pipeline", metavar="FOLDER", help="serve it, for a run of this script")
     given = parser.parse_args()
     if given.serve_pipeline:
@@ -175,7 +229,7 @@ def main() -> None:
     texts = messages[messages.split == "test"].text.head(given.texts).tolist()
     with tempfile.TemporaryDirectory() as name:
         save(Path(name), texts)
-        read = bulk(Path(name), texts, given.repeats)
+        read = bulk(Path(name), texts, given.repeats, given.other)
         rates = serving(Path(name), texts, given)
     ratio = {
         way: [
