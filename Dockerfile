@@ -8,7 +8,7 @@ FROM base AS serving
 RUN useradd --create-home server
 WORKDIR /home/server
 COPY . course
-RUN pip install "./course[serve]"
+RUN pip install -c course/constraints.txt "./course[serve]"
 USER server
 EXPOSE 8000
 # `docker stop` sends SIGTERM: what was accepted is answered first. Memory and cores are docker's to limit.
