@@ -1043,9 +1043,15 @@ MUTATIONS = {
     ),
     "a gatherer that drops who did not fit": (
         "production/server.py",
-        "sorted(near[self.most :]",
-        "sorted(near[self.most + 1 :]",
+        "if job not in batch",
+        "if job not in alike",
         "test_server.py::test_a_full_batch_does_not_wait",
+    ),
+    "a gatherer that pads short texts to long ones": (
+        "production/server.py",
+        "long <= 2 * short + 20",
+        "long <= 200 * short + 200",
+        "test_server.py::test_a_long_text_and_a_short_one_never_share_a_batch_and_the_oldest_comes_first",
     ),
     "a gatherer that never flushes": (
         "production/server.py",

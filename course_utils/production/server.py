@@ -82,10 +82,13 @@ class Gatherer:
         return await asyncio.gather(*(job.score for job in jobs))
 
     def next_batch(self) -> list[Job]:
-        """The oldest text and those nearest to it in length: little padding, and nobody waits for ever."""
-        oldest = self.waiting[0]
-        near = sorted(self.waiting, key=lambda job: abs(len(job.text) - len(oldest.text)))
-        batch, self.waiting = near[: self.most], sorted(near[self.most :], key=lambda job: job.since)
+        """The oldest text, and those nearest to it in length: up to about twice as long or as short, since padding is read, too."""
+        oldest = len(self.waiting[0].text)
+        near = sorted(self.waiting, key=lambda job: abs(len(job.text) - oldest))
+        ends = [sorted((len(job.text), oldest)) for job in near]
+        alike = [job for job, (short, long) in zip(near, ends, strict=True) if long <= 2 * short + 20]
+        batch = alike[: self.most]
+        self.waiting = [job for job in self.waiting if job not in batch]
         return batch
 
     async def run(self) -> None:

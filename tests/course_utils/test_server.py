@@ -83,6 +83,13 @@ def test_texts_alike_in_length_go_together_and_the_oldest_is_always_among_them()
     assert found == [score_of(text) for text in texts]
 
 
+def test_a_long_text_and_a_short_one_never_share_a_batch_and_the_oldest_comes_first():
+    texts = ["x" * n for n in (100, 400, 1, 99, 180, 30, 3, 500)]
+    found, filter_ = gathered(lambda it: it.ask(texts))
+    assert [list(map(len, batch)) for batch in filter_.batches] == [[100, 99, 180], [400, 500], [1, 3], [30]]
+    assert found == [score_of(text) for text in texts]
+
+
 def test_what_does_not_fit_into_the_room_is_refused_as_a_whole():
     async def crowd(gatherer):
         first = asyncio.create_task(gatherer.ask(["a", "b", "c"]))
