@@ -191,6 +191,8 @@ def _session(file: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     runtime = _onnx("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    # Idle threads leave the cores to others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     # Inputs by name: their order in a graph is the exporter's.
     return lambda ids, mask: session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
