@@ -67,6 +67,18 @@ def test_more_layers_than_there_are_cannot_begin_anew():
         renew(fresh_encoder(2), 3)
 
 
+def test_without_dropout_it_says_in_training_what_it_says_when_it_is_asked():
+    ids = torch.tensor([[101, 7592, 2088, 102], [101, 2003, 102, 0]])
+    inputs = {"input_ids": ids, "attention_mask": (ids != 0).long()}
+    usual, steady = fresh_encoder(2), fresh_encoder(2, dropout=False)
+    with torch.no_grad():
+        asked = usual.eval()(**inputs).last_hidden_state[inputs["attention_mask"] == 1]
+        learning = steady.train()(**inputs).last_hidden_state[inputs["attention_mask"] == 1]
+        torch.testing.assert_close(learning, asked, atol=1e-5, rtol=1e-4)
+        assert not torch.equal(usual.train()(**inputs).last_hidden_state, usual(**inputs).last_hidden_state)
+    assert not changed(weights(usual), steady)
+
+
 def test_every_parameter_is_in_one_group_from_the_embeddings_to_the_head():
     model = EncoderWithHeads(fresh_encoder(2), text=TextHead(384, 2))
     groups = by_depth(model)
