@@ -38,8 +38,8 @@ def _batches(arrivals: Sequence[float], most: int, wait: float, work: float, *, 
 
 
 def _read(raw: Any, *_: Any) -> Any:
-    """Lists, tuples and arrays of whole numbers are all batches."""
-    kinds = list | tuple
+    """Lists, tuples, ranges and arrays of whole numbers are all batches."""
+    kinds = list | tuple | range
     raw = raw.tolist() if isinstance(raw, np.ndarray) else raw
     raw = [batch.tolist() if isinstance(batch, np.ndarray) else batch for batch in raw] if isinstance(raw, kinds) else raw
     require(isinstance(raw, kinds) and all(isinstance(batch, kinds) for batch in raw), "Return a list of batches, each a list of the texts' numbers.")

@@ -37,6 +37,10 @@ def by_numpy(arrivals, most, wait, work):
     return out
 
 
+def by_ranges(arrivals, most, wait, work):
+    return [range(batch[0], batch[-1] + 1) for batch in by_a_queue(arrivals, most, wait, work)]
+
+
 def one_list(arrivals, most, wait, work):
     return [i for batch in by_a_queue(arrivals, most, wait, work) for i in batch]
 
@@ -103,7 +107,7 @@ def impatient(due, work):
 class TestExercises(ExerciseContract):
     exercises: ClassVar = {
         check_batches: (
-            [by_a_queue, by_numpy],
+            [by_a_queue, by_numpy, by_ranges],
             [(one_list, "Return a list of batches"), (looks_too_far, "fewer than `most` texts may be left")],
         ),
         check_moved_threshold: ([by_logits, by_bayes], [(trusting, "nothing says"), (rounded, "you return")]),
