@@ -172,8 +172,7 @@ def backend(python: str, folder: Path, texts: Sequence[str]) -> Iterator[Callabl
             return seconds
 
         process.stdin.write(json.dumps([str(here), list(texts)]) + "\n")
-        yield read
-        process.stdin.close()
+        yield read  # leaving closes its standard input, and it ends
 
 
 def bulk(
