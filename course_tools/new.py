@@ -37,7 +37,7 @@ def write_lecture(name: str, title: str) -> list[Path]:
         if present.exists():
             raise CourseError(f"There is a lecture {number} already ({present.name}); nothing is written.")
     words = {"number": number, "title": title.strip()}
-    notebook = new_notebook()
+    notebook = new_notebook(metadata={"accelerator": "GPU", "colab": {"gpuType": "T4", "toc_visible": True}})
     for cell in re.split(r"(?m)^%% ", sync.filled("lecture.txt", **words))[1:]:
         head, _, source = cell.partition("\n")
         kind, _, metadata = head.partition(" ")

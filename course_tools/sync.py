@@ -36,6 +36,11 @@ def filled(skeleton: str, **words: str) -> str:
     return Template(text).substitute(words).rstrip("\n")
 
 
+def setup_cell(repo: str, needs: str = "") -> str:
+    """The set-up cell; on a host it also installs what only this lecture needs, with what that needs in turn."""
+    return filled("setup_cell.txt", repo=repo, more=needs and f"\n    %pip install --quiet {needs}")
+
+
 def source_of(names: str | list[str]) -> str:
     """The source text of ``"package.module:object"``, or of several, two blank lines apart.
 
@@ -63,7 +68,8 @@ def laid_out(cells: list[NotebookNode]) -> list[str]:
 
 def sync_notebook(notebook: NotebookNode, name: str, repo: str) -> list[str]:
     """Bring a lecture's synced parts up to date, in place; return what had drifted, a line each."""
-    line, setup = filled("badges.txt", name=name, repo=repo), filled("setup_cell.txt", repo=repo)
+    line = filled("badges.txt", name=name, repo=repo)
+    setup = setup_cell(repo, notebook.metadata.get("course", {}).get("needs", ""))
     drifted = []
     for number, cell in enumerate(notebook.cells, start=1):
         course = cell.metadata.get("course", {})

@@ -123,7 +123,11 @@ def main() -> None:
     lectures = [path for path in every if any(path.stem.startswith(name) for name in wanted)]
     if not lectures:
         raise SystemExit(f"No lecture begins with {', '.join(wanted)}.")
-    subprocess.run([sys.executable, "-m", "pip", "uninstall", "-qy", *BROUGHT], check=True)
+    needs = [
+        nbformat.read(path, as_version=4).metadata.get("course", {}).get("needs", "") for path in lectures
+    ]
+    brought = [*BROUGHT, *(name.partition("[")[0] for name in " ".join(needs).split())]
+    subprocess.run([sys.executable, "-m", "pip", "uninstall", "-qy", *brought], check=True)
     before, failed = installed(), []
     with tempfile.TemporaryDirectory() as name, archive_server() as address:
         folder = Path(name)

@@ -230,10 +230,9 @@ def pretraining(it: SimpleNamespace) -> Figures:
 
 def lectures(it: SimpleNamespace) -> Figures:
     """The cells of lectures on the device, sizes capped (scripts/device_check.py); the first ones are those that train encoders."""
-    first = ["11", "10", "12", "09", "13", "08"]
-    numbers = (
-        ["00"] if it.dry else [*first, *(f"{n:02}" for n in range(15, -1, -1) if f"{n:02}" not in first)]
-    )
+    every = {path.name.partition("_")[0] for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+    first = ["11", "10", "12", "09", "13a", "13b", "14a", "14b", "15a", "08"]
+    numbers = ["00"] if it.dry else [*first, *sorted(every.difference(first), reverse=True)]
     verdicts: Figures = {}
     for number in numbers:
         left = it.until - time.monotonic()

@@ -1,4 +1,4 @@
-"""A filter whose scores everybody can compute, as a server of its own: ``python -m hashed_filter PORT [SECONDS A BATCH]``."""
+"""A filter whose scores everybody can compute, as a server of its own: ``python -m hashed_filter PORT [SECONDS A BATCH [TEXTS A SECOND]]``."""
 
 import sys
 import time
@@ -27,4 +27,5 @@ class HashedFilter:
 
 if __name__ == "__main__":
     port, seconds = int(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.01
-    serve(create_app(HashedFilter(seconds), Limits(seconds=1.0)), port)
+    slow = {"rate": float(sys.argv[3]), "texts": 1} if len(sys.argv) > 3 else {}
+    serve(create_app(HashedFilter(seconds), Limits(seconds=1.0, **slow)), port)

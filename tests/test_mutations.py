@@ -1035,6 +1035,18 @@ MUTATIONS = {
         "",
         "test_features.py::test_xla_sees_few_shapes_and_the_vectors_are_the_same",
     ),
+    "an encoder that was to learn without dropout and has it": (
+        "training/encoders.py",
+        "part.p = 0.0",
+        "pass",
+        "test_encoders.py::test_without_dropout_it_says_in_training_what_it_says_when_it_is_asked",
+    ),
+    "a client that asks before it is told to": (
+        "production/client.py",
+        "wait = max(pause, after)",
+        "wait = pause",
+        "test_server.py::test_a_server_that_says_when_is_not_asked_before",
+    ),
     "a gatherer that mixes up answers": (
         "production/server.py",
         "in zip(batch, answers, strict=True):",

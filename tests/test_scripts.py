@@ -3,11 +3,13 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from course_tools import notebooks
 from course_utils.assets import store
 from course_utils.models import checkpoints
 from course_utils.models.elmo import CharacterEncoder, spell
@@ -167,6 +169,19 @@ def test_the_gpu_run_stops_in_time_and_names_what_is_missing(tmp_path, monkeypat
     assert told["quick"]["is"] == 1 and told["broken"]["failed"] == "RuntimeError: out of memory"
     assert told["long"]["not run"] == "no time was left"
     assert "Not measured: broken, long" in capsys.readouterr().out
+
+
+def test_the_gpu_run_asks_for_every_lecture_once_those_that_train_encoders_first(monkeypatch):
+    asked = []
+
+    def run(command, **_):
+        asked.append(command[2])
+        return SimpleNamespace(stdout=f"Device: x\n{command[2]}: 3 of 3 cells, 1 s, passed\n", stderr="")
+
+    monkeypatch.setattr(gpu_run.subprocess, "run", run)
+    told = gpu_run.lectures(SimpleNamespace(dry=False, until=gpu_run.time.monotonic() + 1000))
+    assert sorted(asked) == [notebooks.number(path.name) for path in notebooks.find()]
+    assert asked[0] == "11" and told["13b"] == "13b: 3 of 3 cells, 1 s, passed"
 
 
 def test_operations_of_a_training_step_are_counted_as_published():

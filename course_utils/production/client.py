@@ -54,26 +54,29 @@ async def ask(server: Connection, text: str, patience: float = PATIENCE) -> tupl
     """The score of a text, and how often it was sent; sent again where the server is full, or not there.
 
     Asking twice does no harm: a score changes nothing on the server, and is the same each time (the request is *idempotent*).
+    A server that names the seconds until then (``Retry-After``) is not asked before.
 
     Raises:
         RuntimeError: with the server's sentence, where asking again does not help, or the patience is used up.
     """
     until, tries, pause = time.monotonic() + patience, 0, 0.02
     while True:
-        tries += 1
+        tries, after = tries + 1, 0
         try:
             status, headers, body = await server.post("/score", json.dumps({"texts": [text]}).encode())
             if status == 200:
                 return json.loads(body)["answers"][0]["probability"], tries
             why = json.loads(body)["error"]
-            if "retry-after" not in headers:
+            if (named := headers.get("retry-after")) is None:
                 raise RuntimeError(why)
+            after = int(named) if named.isdecimal() else 0  # it may also be a date
         except (OSError, EOFError) as error:  # broken, or refused
             server.close()
             why = f"{type(error).__name__} {error}"
-        if time.monotonic() > until:
-            raise RuntimeError(f"no answer within {patience:g} seconds: {why}")
-        await asyncio.sleep(pause)
+        wait = max(pause, after)
+        if time.monotonic() + wait > until:
+            raise RuntimeError(f"no answer within {patience:g} seconds, and {wait:g} more to wait: {why}")
+        await asyncio.sleep(wait)
         pause = min(2 * pause, 0.5)
 
 

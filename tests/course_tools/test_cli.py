@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -510,7 +511,7 @@ def test_a_terms_tag_is_what_set_up_cells_install_and_badges_open(course, monkey
 
 
 def test_the_set_up_cell_installs_nothing_that_colab_has():
-    source = sync.filled("setup_cell.txt", repo="owner/name")
+    source = sync.setup_cell("owner/name")
     assert source.startswith('# @title Set-up: run this cell first { display-mode: "form" }\n')
     assert "--no-deps" in source
     assert source.endswith("from course_utils import start\n\ncourse = start()")
@@ -540,10 +541,24 @@ def test_the_set_up_cell_installs_only_where_the_course_is_missing_on_a_host(mon
     if host == "kaggle":
         monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if there else None)
-    source = sync.filled("setup_cell.txt", repo="owner/name").partition("from course_utils import start")[0]
+    source = sync.setup_cell("owner/name", needs="onnx ray[data]").partition(
+        "from course_utils import start"
+    )[0]
     exec(TransformerManager().transform_cell(source), {"get_ipython": lambda: shell})
     installs = host != "laptop" and not there
-    assert [magic for magic, _ in asked] == ["pip"] * installs
+    assert [magic for magic, _ in asked] == ["pip", "pip"] * installs
+    assert not installs or asked[1][1] == "install --quiet onnx ray[data]"
+
+
+def test_a_lecture_brings_what_only_it_needs():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = {one.partition(">")[0] for one in extras["serve"] + extras["cluster"]}
+    needs = {}
+    for path in notebooks.find():
+        said = notebooks.read(path).metadata.get("course", {}).get("needs", "")
+        needs[notebooks.number(path.stem)] = set(said.split())
+    assert needs.pop("15a") | needs.pop("15b") == named - {"httpx"}  # httpx: for the server's tests
+    assert not any(needs.values())
 
 
 @pytest.mark.parametrize(

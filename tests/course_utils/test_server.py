@@ -278,12 +278,13 @@ def test_metrics_count_what_happened(app):
 
 @pytest.fixture
 def served(monkeypatch):
-    """Start servers of the hashed filter: ``served(port=0, seconds a batch)``; all are gone at the end."""
+    """Start servers of the hashed filter: ``served(port=0, seconds a batch, texts a second)``; all are gone at the end."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
     started = []
 
-    def start(port=0, seconds=0.01):
-        process, url = client.start_server(str(port), str(seconds), module="hashed_filter")
+    def start(port=0, seconds=0.01, rate=None):
+        given = (port, seconds) if rate is None else (port, seconds, rate)
+        process, url = client.start_server(*map(str, given), module="hashed_filter")
         started.append(process)
         return process, url
 
@@ -350,6 +351,27 @@ def test_at_a_rate_seconds_count_from_when_a_text_was_due(served):
     found = client.answers(client.load(url, ["x"] * 40, clients=1, rate=200))
     # One client, 50 ms and more an answer, due every 5 ms: the last is answered long after it was due.
     assert found.seconds.iloc[-1] > 1 and (found.tries == 1).all()
+
+
+def test_a_server_that_says_when_is_not_asked_before(served):
+    _, url = served(rate=1)
+    found = client.answers(client.load(url, ["a", "b", "c"], clients=1))
+    # Asked again after 20, 40, 80, ... milliseconds, each text but the first would be sent six times.
+    assert found.probability.tolist() == [score_of(text) for text in "abc"]
+    assert found.tries.max() == 2
+
+
+def test_who_would_wait_longer_than_the_patience_gives_up_at_once(served):
+    _, url = served(rate=1 / 3600)
+
+    async def ask_twice():
+        server = client.Connection(url)
+        assert await client.ask(server, "a") == (score_of("a"), 1)
+        with pytest.raises(RuntimeError, match="3600 more to wait: More than"):
+            await client.ask(server, "b")
+        server.close()
+
+    asyncio.run(ask_twice())
 
 
 def test_a_refusal_that_cannot_be_mended_ends_the_load(served, capfd):

@@ -29,7 +29,7 @@ def lecture():
     ending = "".join(f"## {name}\n\n" for name in ("Quiz", "Recap", "Glossary", "Further reading"))
     cells = [
         new_markdown_cell(opening),
-        code(sync.filled("setup_cell.txt", repo=REPOSITORY), **notebooks.FORM["setup_cell"]),
+        code(sync.setup_cell(REPOSITORY), **notebooks.FORM["setup_cell"]),
         code("import torch\n\nprint(1)", new_output("stream", name="stdout", text="1\n")),
         code(
             sync.source_of("course_utils.expectations:record"),
