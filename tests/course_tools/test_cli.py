@@ -550,13 +550,14 @@ def test_the_set_up_cell_installs_only_where_the_course_is_missing_on_a_host(mon
     assert not installs or asked[1][1] == "install --quiet onnx ray[data]"
 
 
-def test_a_lecture_brings_what_only_it_needs():
+def test_on_colab_a_lecture_asks_for_a_gpu_and_brings_what_only_it_needs():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = {one.partition(">")[0] for one in extras["serve"] + extras["cluster"]}
     needs = {}
     for path in notebooks.find():
-        said = notebooks.read(path).metadata.get("course", {}).get("needs", "")
-        needs[notebooks.number(path.stem)] = set(said.split())
+        metadata = notebooks.read(path).metadata
+        assert metadata.get("accelerator") == (None if path.stem == "00_welcome" else "GPU"), path.name
+        needs[notebooks.number(path.stem)] = set(metadata.get("course", {}).get("needs", "").split())
     assert needs.pop("15a") | needs.pop("15b") == named - {"httpx"}  # httpx: for the server's tests
     assert not any(needs.values())
 

@@ -358,7 +358,7 @@ def test_a_server_that_says_when_is_not_asked_before(served):
     found = client.answers(client.load(url, ["a", "b", "c"], clients=1))
     # Asked again after 20, 40, 80, ... milliseconds, each text but the first would be sent six times.
     assert found.probability.tolist() == [score_of(text) for text in "abc"]
-    assert found.tries.max() == 2
+    assert found.tries.max() <= 2
 
 
 def test_who_would_wait_longer_than_the_patience_gives_up_at_once(served):
