@@ -367,7 +367,7 @@ def test_who_would_wait_longer_than_the_patience_gives_up_at_once(served):
     async def ask_twice():
         server = client.Connection(url)
         assert await client.ask(server, "a") == (score_of("a"), 1)
-        with pytest.raises(RuntimeError, match="3600 more to wait: More than"):
+        with pytest.raises(RuntimeError, match=r"3[56]\d\d more to wait: More than"):
             await client.ask(server, "b")
         server.close()
 
