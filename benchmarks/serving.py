@@ -6,9 +6,9 @@
 
 Served: MiniLM with one layer on it, by the same server (course_utils.production.server) on one core, asked by a second process at
 random moments. The peer is transformers' own pipeline, which gets every request by itself (``most=1``); ours gathers requests, and
-runs in fp32 or in int8. A rate is *held* if p99, from the moment at which a text was due, stays below the bound; rates rise by
-steps until one is not held, and the last one that was is the result. Before that, every way has to give the pipeline's
-probabilities (int8: to a quarter).
+runs in fp32 or in int8. A rate is *held* if p99, from the moment at which a text was due, stays below the bound, at the first or the
+second try (a hiccup of the machine ends no search); rates rise by steps until one is not held, and the last one that was is the
+result. Before that, every way has to give the pipeline's probabilities (int8: to a quarter).
 
 Bulk: the same texts in batches of 32, by the filter in each runtime and by sentence-transformers' ONNX backend (vectors, without the
 filter's one layer on top). That backend wants transformers below 4.58, while this course needs 5, so it runs in the process of another
@@ -115,11 +115,14 @@ def held(
     best, its_p99 = 0.0, float("nan")
     for rate in rates:
         some = list(itertools.islice(itertools.cycle(texts), max(20, int(rate * seconds))))
-        found = client.answers(client.load(url, some, clients=64, rate=rate, seed=seed))
-        p99 = float(found.seconds.quantile(0.99))
-        if p99 > bound or (found.tries > 1).any():
+        for again in range(2):
+            found = client.answers(client.load(url, some, clients=64, rate=rate, seed=seed + 1000 * again))
+            p99 = float(found.seconds.quantile(0.99))
+            if p99 <= bound and (found.tries == 1).all():
+                best, its_p99 = rate, p99
+                break
+        else:
             break
-        best, its_p99 = rate, p99
     return best, its_p99
 
 
@@ -213,7 +216,7 @@ def main() -> None:
     parser.add_argument(
         "--bound", type=float, default=0.1, help="seconds within which 99 of 100 are answered"
     )
-    parser.add_argument("--first", type=float, default=20, help="requests a second at first")
+    parser.add_argument("--first", type=float, default=5, help="requests a second at first")
     parser.add_argument("--step", type=float, default=1.25, help="from one rate to the next")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--other", metavar="PYTHON", help="with sentence-transformers' ONNX backend")

@@ -38,12 +38,12 @@ def intervals(
     frame: pd.DataFrame, metric: str = "spam F1", title: str = "", *, real: bool = True,
     kept: pd.DataFrame | None = None,
 ) -> Figure:  # fmt: skip
-    """A dot with its 95 % interval for every row, best on top, and a stroke for every seed.
+    """A dot with its 95 % interval for every row, best on top, and a stroke for every run: a seed, a split or a draw.
 
-    Two seeds alone get no interval: it would be six times as wide as their distance, and all that the axis shows.
+    Two runs alone get no interval: it would be six times as wide as their distance, and all that the axis shows.
 
     Args:
-        frame: columns ``name`` (or ``method``), ``mean``, ``low``, ``high``; optionally ``scores`` (a list, one a seed)
+        frame: columns ``name`` (or ``method``), ``mean``, ``low``, ``high``; optionally ``scores`` (a list, one a run)
             and ``kind`` ("baseline", "frozen" or "fine-tuned").
         metric, title: what was measured, for the axis; and the finding, by default who leads.
         real: whether the numbers come from real data; ``frame.attrs["real"]`` counts too.
@@ -60,7 +60,7 @@ def intervals(
     digits = 3 if largest <= 1 else 1  # percent needs no more
     wide, high = 8 + 3 * (len(panels) - 1), 1.2 + 0.45 * len(order)
     figure, axes = canvas(wide, high, ncols=len(panels), sharex=True, sharey=True, squeeze=False)
-    key = "dot: mean; bar: 95 % interval" + ("; strokes: seeds" if "scores" in frame else "")
+    key = "dot: mean; bar: 95 % interval" + ("; strokes: single runs" if "scores" in frame else "")
     for ax, (head, rows) in zip(axes[0], panels.items(), strict=True):
         for place, name in enumerate(order):
             if name in rows.index:
