@@ -7,6 +7,7 @@ and tests of the folder before any others, and this process imports none of them
 import json
 import os
 import resource
+import signal
 import sys
 
 import accelerate  # noqa: F401
@@ -23,9 +24,8 @@ import tokenizers  # noqa: F401
 import torch  # noqa: F401
 import transformers.models.bert.modeling_bert  # noqa: F401
 
-LONGEST = (
-    1800  # seconds of a core, not by the clock: a mutation may make a loop endless, a busy machine does not
-)
+# Seconds of a core, since a mutation may make a loop endless; and by the clock, since it may wait for what never comes.
+LONGEST, PATIENCE = 1800, 3600
 
 
 def run(folder: str, tests: list[str]) -> int:
@@ -41,6 +41,7 @@ for line in sys.stdin:
     folder, tests, log = json.loads(line)
     if not (child := os.fork()):
         resource.setrlimit(resource.RLIMIT_CPU, (LONGEST, LONGEST))
+        signal.alarm(PATIENCE)
         with open(log, "wb", buffering=0) as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)

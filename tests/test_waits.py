@@ -10,7 +10,7 @@ from course_tools import PATIENCE
 ROOT = Path(__file__).parents[1]
 # A wait that is given up after a number of seconds. One that is meant to run out says so in its line.
 WAIT = re.compile(
-    r"(?:\btimeout ?=|_timeout\(|\b(?:wait|join|alarm|dump_traceback_later)\(|monotonic\(\) ?\+) ?(\d[\d_.]*)"
+    r"(?:\b(?:timeout|PATIENCE) ?=|_timeout\(|\b(?:wait|join|alarm|dump_traceback_later)\(|monotonic\(\) ?\+) ?(\d[\d_.]*)"
     r"(?!.*# runs out)"
 )
 
@@ -32,7 +32,7 @@ def test_nothing_gives_up_too_soon(folder):
     "line",
     ["run(command, timeout=60)", "process.wait(5)", "page.set_default_timeout(30)",
      "end = time.monotonic() + 10", "process.communicate(timeout=0.5)", "thread.join(2.0)", "timeout=12,",
-     "signal.alarm(300)"],
+     "signal.alarm(300)", "PATIENCE = 600  # seconds"],
 )  # fmt: skip
 def test_a_short_wait_is_seen(line):
     assert short(f"x\n    {line}\n") == [line]
