@@ -88,7 +88,10 @@ def _kernel(connection: str, environment: dict[str, str], folder: str, log: str)
     with Path(log).open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    import pandas
     from ipykernel.kernelapp import launch_new_instance
 
+    # What it chooses itself in a kernel; imported outside of one, it cuts tables to the width of a terminal.
+    pandas.set_option("display.max_columns", 20)
     # The kernel ends itself when its parent is gone, as one that Jupyter started would.
     launch_new_instance(argv=["-f", connection, f"--IPKernelApp.parent_handle={os.getppid()}"])
