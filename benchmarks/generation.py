@@ -22,7 +22,9 @@ import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
 os.environ.setdefault("COURSE_PROFILE", "ci")
@@ -34,6 +36,7 @@ from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from course_utils.assets import AssetError, resolve
+from course_utils.models import published
 from course_utils.models.decoders import LlamaReader, generate
 from course_utils.models.published import load_decoder, quiet_transformers, read_bert, read_llama
 
@@ -56,6 +59,21 @@ def clocked(work: Callable[[], Any]) -> tuple[Any, float, float]:
     begin = time.perf_counter(), time.process_time()
     result = work()
     return result, time.perf_counter() - begin[0], time.process_time() - begin[1]
+
+
+def unpacking(read: Callable[[Path], Any], file: Path) -> float:
+    """Seconds that the numbers take when a file is read: without its tokenizer, and without making the network."""
+    spent, unpack = 0.0, published.unpack
+
+    def timed(packed: np.ndarray, form: int) -> np.ndarray:
+        nonlocal spent
+        numbers, seconds, _ = clocked(lambda: unpack(packed, form))
+        spent += seconds
+        return numbers
+
+    with mock.patch.object(published, "unpack", timed):
+        read(file)
+    return spent
 
 
 def compare(model: Any, prompts: list[list[int]], how: argparse.Namespace) -> dict[str, list[float]]:
@@ -93,6 +111,8 @@ def measure(how: argparse.Namespace) -> dict[str, Any]:
             line[f"read_seconds_{name}"], line[f"read_processor_{name}"] = (
                 np.min(seconds, 0).round(3).tolist()
             )
+            numbers = [unpacking(read, files[name]) for _ in range(how.repeats)]
+            line[f"unpack_seconds_{name}"] = round(min(numbers), 3)
     model, tokenizer = load_decoder("smollm2")
     if how.layers:
         model.model.layers = model.model.layers[: how.layers]
@@ -146,7 +166,7 @@ def main() -> None:
     print(f"\nlaying a reader out: {line['lay_out_seconds']:.2f} s, once for a model")
     for name in ("multilingual-e5", "smollm2"):
         print(f"reading {name}, network and tokenizer: {line[f'read_seconds_{name}']:.2f} s, "
-              f"{line[f'read_processor_{name}']:.2f} s of processor time")  # fmt: skip
+              f"{line[f'read_processor_{name}']:.2f} s of processor time; its numbers {line[f'unpack_seconds_{name}']:.2f} s")  # fmt: skip
     if how.parts:
         print(f"a step through 30 layers of 72 units: transformers {line['step_ms_transformers_small']:.1f} ms, "
               f"ours {line['step_ms_ours_small']:.1f} ms")  # fmt: skip

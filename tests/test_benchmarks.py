@@ -129,7 +129,9 @@ def test_generation_prints_one_line_of_json_with_the_promised_ratios():
         assert (
             line[f"tokens_per_second_ours_{rows}"] > 0 and line[f"tokens_per_second_transformers_{rows}"] > 0
         )
-    assert {"read_seconds_smollm2", "read_seconds_multilingual-e5", "lay_out_seconds"} <= set(line)
+    for name in ("smollm2", "multilingual-e5"):
+        assert line[f"read_seconds_{name}"] > 0 and line[f"unpack_seconds_{name}"] > 0
+    assert "lay_out_seconds" in line
 
 
 def test_serving_prints_one_line_of_json_with_the_promised_ratios():
