@@ -39,6 +39,7 @@ def test_what_was_kept_comes_from_the_lecture_as_it_is(path):
     [
         lecture("x = 1  # one", "y = (x +\n     2)"),
         lecture("import os\nx = 1", "y = x + 2", "plotting.show(y)\nexpect('y', y, equals=3)", "y"),
+        lecture("x = 1", "y = x + 2", "for low in (1, 2):\n    expect('y', y, at_least=low)"),
         lecture(
             "x = 1\ny = x + 2", "check_y(y)", "print(y)", "results.keep('00', 'y', y, real=True)", "show_y(y)"
         ),
@@ -58,7 +59,13 @@ def test_a_recipe_is_the_same_in_every_version_of_python():
 
 
 @pytest.mark.parametrize(
-    "other", [lecture("x = 2", "y = x + 2"), lecture("x = 1"), lecture("y = x + 2", "x = 1")]
+    "other",
+    [
+        lecture("x = 2", "y = x + 2"),
+        lecture("x = 1"),
+        lecture("y = x + 2", "x = 1"),
+        lecture("x = 1", "y = x + 2", "for _ in 'ab':\n    expect('y', y, equals=3)\n    y = 4"),
+    ],
 )
 def test_what_is_computed_is_the_recipe(other):
     assert recipe(other) != recipe(lecture("x = 1", "y = x + 2"))
