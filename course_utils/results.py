@@ -173,7 +173,7 @@ def add_to_scoreboard(
         seconds: training time of one seed.
         real: False where the data were written for the course; the table and the figure say so.
         lecture: where the row comes from, "10".
-        task: "spam", trained on all training messages, or "reviews", on 1,000 sentences.
+        task: "spam", trained on all training messages (or on as many as the name says), or "reviews", on 1,000 sentences.
 
     Raises:
         ValueError: if a value is out of its range, the task is unknown, or ``real`` is neither True nor False.
