@@ -78,7 +78,7 @@ def _called(statement: ast.stmt) -> str:
 
 def _only_shows(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.For):  # the same bound for several figures
-        return all(_called(inner) == "expect" for inner in statement.body)
+        return all(_called(inner) == "expect" for inner in [*statement.body, *statement.orelse])
     if not isinstance(statement, ast.Expr):  # a figure depends on what is called, not on what lies ready
         return isinstance(statement, ast.Import | ast.ImportFrom)
     return bool(BESIDE.match(_called(statement)))  # no call: a name at the end of a cell

@@ -65,6 +65,7 @@ def test_a_recipe_is_the_same_in_every_version_of_python():
         lecture("x = 1"),
         lecture("y = x + 2", "x = 1"),
         lecture("x = 1", "y = x + 2", "for _ in 'ab':\n    expect('y', y, equals=3)\n    y = 4"),
+        lecture("x = 1", "y = x + 2", "for _ in 'ab':\n    expect('y', y, equals=3)\nelse:\n    y = 4"),
     ],
 )
 def test_what_is_computed_is_the_recipe(other):
