@@ -101,7 +101,7 @@ def ours(task: Task, precision: str) -> tuple[nn.Module, float]:
     data = Examples.from_texts(task.texts, task.labels, task.tokenizer, max_length=LENGTH)
     start = time.perf_counter()
     fit(network, data, epochs=task.epochs, learning_rate=RATE, schedule=partial(warm_up, rise=WARMUP), batch_size=BATCH,
-        clip=CLIP, seed=task.seed, precision=precision)  # fmt: skip
+        by_length=False, clip=CLIP, seed=task.seed, precision=precision)  # fmt: skip
     return network, time.perf_counter() - start
 
 

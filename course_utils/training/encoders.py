@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from course_utils.features import load_encoder
+from course_utils.models.unpadded import Dropout
 from course_utils.training.heads import EncoderWithHeads
 
 
@@ -29,10 +30,10 @@ def fresh_encoder(layers: int | None = None, *, pretrained: bool = True, dropout
     body.config.num_hidden_layers = len(body.encoder.layer)
     if not pretrained:
         body.apply(_draw)
+    for name, part in [*body.named_modules()]:
+        if isinstance(part, nn.Dropout):
+            body.set_submodule(name, Dropout(part.p * dropout))
     if not dropout:
-        for part in body.modules():
-            if isinstance(part, nn.Dropout):
-                part.p = 0.0
         # Without dropout PyTorch would take its fused attention, whose way back is slow on a CPU (2.13: half of a step).
         body.set_attn_implementation("eager")
     return body

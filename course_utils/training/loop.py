@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 
 from course_utils.arguments import checked
 from course_utils.files import replace_file
+from course_utils.models.unpadded import draw_from
 from course_utils.parallel import one_thread_each
 from course_utils.session import accelerator as kernel_accelerator
 from course_utils.session import show_progress
@@ -160,6 +161,52 @@ def train_epoch(
         sums = accelerator.reduce(totals[task.name])
         loss += task.share * float(sums[0] / sums[1].clamp(min=1e-9))
     return loss
+
+
+def train_epoch_on_cores(
+    model: nn.Module, steps: list[Step], rates: list[float], optimizer: Optimizer, accelerator: Accelerator,
+    clip: float = 1.0, accumulate: int = 1,
+) -> float:  # fmt: skip
+    """As :func:`train_epoch`, for a model that is ``divisible``: each core of a CPU learns from a part of every piece.
+
+    The matrices of a step are too small to be shared out among cores, its texts are not. Each core draws its dropout from a
+    generator of its own, and gradients are added in the order of the cores: for a number of cores all is the same every time.
+    """
+    model.train()
+    cores = [
+        torch.Generator().manual_seed(torch.initial_seed() + 1 + i) for i in range(torch.get_num_threads())
+    ]
+    learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    totals = {task.name: torch.zeros(2) for task, _ in steps[0]}
+
+    def learn(task: Task, weight: Tensor, part: list[int], core: torch.Generator) -> tuple[Tensor, Any]:
+        draw_from(core)
+        inputs, labels = task.train.batch(part, accelerator.device)
+        with accelerator.autocast():
+            scores = model(**inputs, **task.arguments)
+        sums = torch.stack(weighted_loss(scores, labels, task.class_weights))
+        return sums.detach(), torch.autograd.grad(task.share * sums[0] / weight, learned, allow_unused=True)
+
+    with one_thread_each(len(cores)) as spread:
+        for step, rate in zip(steps, rates, strict=True):
+            for task, indices in step:
+                weight = task.batch_weight(task.train.labels[indices]).clamp(min=1e-9)
+                # Dealt out by length, so that each core has as much to read as the next.
+                ordered = sorted(indices, key=lambda row: len(task.train.inputs["input_ids"][row]))
+                pieces = [ordered[i::accumulate] for i in range(accumulate)]
+                for piece in pieces:
+                    parts = [part for part in (piece[i :: len(cores)] for i in range(len(cores))) if part]
+                    for sums, gradients in spread(learn, repeat(task), repeat(weight), parts, cores):
+                        totals[task.name] += sums
+                        for parameter, gradient in zip(learned, gradients, strict=True):
+                            if gradient is not None:
+                                have = parameter.grad
+                                parameter.grad = gradient if have is None else have.add_(gradient)
+            take_step(optimizer, rate, clip, accelerator)
+    return sum(
+        task.share * float(totals[task.name][0] / totals[task.name][1].clamp(min=1e-9))
+        for task, _ in steps[0]
+    )
 
 
 def take_step(
@@ -326,6 +373,8 @@ def fit(
             return epoch_steps(tasks, batch_size, seed + 1000 * epoch, by_length)
         return sampled_steps(tasks, batch_size, seed + 1000 * epoch, steps, power, by_length)
 
+    alone = accelerator.num_processes == 1 and torch.get_num_threads() > 1
+    run_epoch = train_epoch_on_cores if alone and getattr(model, "divisible", False) else train_epoch
     count = len(draw(0))
     shares = [schedule(step, epochs * count) for step in range(epochs * count)]
 
@@ -344,7 +393,7 @@ def fit(
             set_seed(seed + 1000 * epoch, device_specific=True)
             before_epoch(epoch)
             rates = shares[epoch * count : (epoch + 1) * count]
-            loss = train_epoch(model, draw(epoch), rates, prepared, accelerator, clip, accumulate)
+            loss = run_epoch(model, draw(epoch), rates, prepared, accelerator, clip, accumulate)
             history.train_loss.append(loss)
             judged = [(task, task.validation) for task in tasks if task.validation]
             if len(judged) == len(tasks):
