@@ -7,7 +7,8 @@
 One run, two threads; for all the same network from the same weights, the same messages, batch, epochs, AdamW with the same
 rate, warm-up, fall and clipping, and the dropout that MiniLM was published with. Only what pads and what computes differs. The
 order is reversed from seed to seed, and ratios are taken within a seed. A seed draws messages, head, order and dropout; F1 is
-that of other messages, which every method judges in the same way.
+that of other messages, which every method judges in the same way. Trainer gets the encoder as transformers runs it; ours reads
+random batches without padding, each core a part of the batch.
 
     Trainer, padded     every message to 128 pieces, as most tutorials do
     Trainer, dynamic    each batch to its longest message
@@ -84,7 +85,7 @@ class Task:
 
 
 class WithLoss(nn.Module):
-    """Trainer expects the loss from the model itself."""
+    """Trainer expects the loss from the model itself, and here the encoder is read as transformers reads it."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -92,7 +93,8 @@ class WithLoss(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The mean loss and the scores of one batch."""
-        scores = self.network(input_ids, attention_mask)
+        states = self.network.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        scores = self.network.heads["text"](states, attention_mask)
         return {"loss": nn.functional.cross_entropy(scores.float(), labels), "logits": scores}
 
 

@@ -993,6 +993,66 @@ MUTATIONS = {
         "dtype=float) ** 0",
         "test_training.py::test_tasks_are_drawn_by_a_power_of_their_size",
     ),
+    "positions that go on from text to text": (
+        "models/unpadded.py",
+        "places = torch.arange(real.shape[1]).expand_as(real)[real]",
+        "places = torch.arange(real.shape[1]).expand_as(real)[real].sort().values",
+        "test_unpadded.py::test_states_are_those_of_transformers",
+    ),
+    "texts that see each other": (
+        "models/unpadded.py",
+        "    lengths = real.sum(1).tolist()",
+        "    lengths = [sum(real.sum(1).tolist())]",
+        "test_unpadded.py::test_states_are_those_of_transformers",
+    ),
+    "the last token taken for the first": (
+        "models/unpadded.py",
+        "text[0] for text in states.split(lengths)",
+        "text[-1] for text in states.split(lengths)",
+        "test_unpadded.py::test_states_are_those_of_transformers",
+    ),
+    "segments left out": (
+        "models/unpadded.py",
+        "None if token_type_ids is None else token_type_ids[real][None]",
+        "None",
+        "test_unpadded.py::test_states_are_those_of_transformers",
+    ),
+    "unpadded without the dropout of attention": (
+        "models/unpadded.py",
+        "weights = attention.dropout(scores.softmax(-1))",
+        "weights = scores.softmax(-1)",
+        "test_unpadded.py::test_attention_drops_too",
+    ),
+    "cores that draw from one generator": (
+        "training/loop.py",
+        "        draw_from(core)\n",
+        "",
+        "test_unpadded.py::test_parts_of_a_batch_have_other_dropout",
+    ),
+    "cores whose parts count for a batch each": (
+        "training/loop.py",
+        "torch.autograd.grad(task.share * sums[0] / weight, learned",
+        "torch.autograd.grad(task.share * sums[0] / sums[1], learned",
+        "test_unpadded.py::test_cores_that_share_a_batch_take_the_step_of_one",
+    ),
+    "the gradient of the last core alone": (
+        "training/loop.py",
+        "reduce(torch.add, there) if len(there) > 1 else there[0].clone()",
+        "there[-1].clone()",
+        "test_unpadded.py::test_cores_that_share_a_batch_take_the_step_of_one",
+    ),
+    "a gradient that two parameters share": (
+        "training/loop.py",
+        "reduce(torch.add, there)",
+        "reduce(torch.Tensor.add_, there)",
+        "test_unpadded.py::test_parameters_that_are_added_up_have_gradients_of_their_own",
+    ),
+    "layers that cannot be thawed later": (
+        "training/loop.py",
+        'for p in group["params"] if p.requires_grad]\n    totals',
+        'for p in group["params"]]\n    totals',
+        "test_unpadded.py::test_layers_may_be_thawed_between_epochs",
+    ),
     "heads that drift while other tasks are drawn": (
         "training/loop.py",
         "optimizer.step()\n    optimizer.zero_grad()",
@@ -1037,8 +1097,8 @@ MUTATIONS = {
     ),
     "an encoder that was to learn without dropout and has it": (
         "training/encoders.py",
-        "part.p = 0.0",
-        "pass",
+        "Dropout(part.p * dropout)",
+        "Dropout(part.p)",
         "test_encoders.py::test_without_dropout_it_says_in_training_what_it_says_when_it_is_asked",
     ),
     "a client that asks before it is told to": (

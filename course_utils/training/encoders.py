@@ -22,8 +22,8 @@ def _published() -> Any:
 def fresh_encoder(layers: int | None = None, *, pretrained: bool = True, dropout: bool = True) -> Any:
     """The profile's encoder once more, every weight free to learn: as published, or the same network from random weights.
 
-    ``layers`` keeps so many of its layers, the lowest; by default all. Without ``dropout`` a step takes two thirds of the time on a
-    CPU: for a few passes over a text, in which there is little to learn by heart.
+    ``layers`` keeps so many of its layers, the lowest; by default all. ``dropout`` may be off for a few passes over a text, in which
+    there is little to learn by heart.
     """
     body = copy.deepcopy(_published()).requires_grad_(True)
     body.encoder.layer = body.encoder.layer[:layers]
@@ -33,9 +33,6 @@ def fresh_encoder(layers: int | None = None, *, pretrained: bool = True, dropout
     for name, part in [*body.named_modules()]:
         if isinstance(part, nn.Dropout):
             body.set_submodule(name, Dropout(part.p * dropout))
-    if not dropout:
-        # Without dropout PyTorch would take its fused attention, whose way back is slow on a CPU (2.13: half of a step).
-        body.set_attn_implementation("eager")
     return body
 
 

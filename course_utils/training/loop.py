@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,17 @@ def train_epoch(
     return loss
 
 
+def dealt(rows: Sequence[int], sizes: Sequence[int], hands: int) -> list[list[int]]:
+    """Rows in as many parts as there are hands, each with about as much to do: the largest first, to whoever has least."""
+    parts: list[list[int]] = [[] for _ in range(hands)]
+    loads = [0] * hands
+    for size, row in sorted(zip(sizes, rows, strict=True), reverse=True):
+        least = loads.index(min(loads))
+        parts[least].append(row)
+        loads[least] += size
+    return [part for part in parts if part]
+
+
 def train_epoch_on_cores(
     model: nn.Module, steps: list[Step], rates: list[float], optimizer: Optimizer, accelerator: Accelerator,
     clip: float = 1.0, accumulate: int = 1,
@@ -176,37 +188,35 @@ def train_epoch_on_cores(
     cores = [
         torch.Generator().manual_seed(torch.initial_seed() + 1 + i) for i in range(torch.get_num_threads())
     ]
-    learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    learned = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     totals = {task.name: torch.zeros(2) for task, _ in steps[0]}
 
     def learn(task: Task, weight: Tensor, part: list[int], core: torch.Generator) -> tuple[Tensor, Any]:
         draw_from(core)
         inputs, labels = task.train.batch(part, accelerator.device)
         with accelerator.autocast():
-            scores = model(**inputs, **task.arguments)
-        sums = torch.stack(weighted_loss(scores, labels, task.class_weights))
+            said = model(**inputs, **task.arguments)
+        sums = torch.stack(weighted_loss(said, labels, task.class_weights))
         return sums.detach(), torch.autograd.grad(task.share * sums[0] / weight, learned, allow_unused=True)
 
     with one_thread_each(len(cores)) as spread:
         for step, rate in zip(steps, rates, strict=True):
             for task, indices in step:
                 weight = task.batch_weight(task.train.labels[indices]).clamp(min=1e-9)
-                # Dealt out by length, so that each core has as much to read as the next.
-                ordered = sorted(indices, key=lambda row: len(task.train.inputs["input_ids"][row]))
-                pieces = [ordered[i::accumulate] for i in range(accumulate)]
-                for piece in pieces:
-                    parts = [part for part in (piece[i :: len(cores)] for i in range(len(cores))) if part]
-                    for sums, gradients in spread(learn, repeat(task), repeat(weight), parts, cores):
-                        totals[task.name] += sums
-                        for parameter, gradient in zip(learned, gradients, strict=True):
-                            if gradient is not None:
-                                have = parameter.grad
-                                parameter.grad = gradient if have is None else have.add_(gradient)
+                for piece in filter(None, (indices[i::accumulate] for i in range(accumulate))):
+                    parts = dealt(
+                        piece, [len(task.train.inputs["input_ids"][row]) for row in piece], len(cores)
+                    )
+                    done = spread(learn, repeat(task), repeat(weight), parts, cores)
+                    sums, gradients = zip(*done, strict=True)
+                    totals[task.name] += sum(sums)
+                    for parameter, *given in zip(learned, *gradients, strict=True):
+                        there = [one for one in (parameter.grad, *given) if one is not None]
+                        if there:  # never in place: two parameters may be handed the same tensor
+                            parameter.grad = reduce(torch.add, there) if len(there) > 1 else there[0].clone()
             take_step(optimizer, rate, clip, accelerator)
-    return sum(
-        task.share * float(totals[task.name][0] / totals[task.name][1].clamp(min=1e-9))
-        for task, _ in steps[0]
-    )
+    means = {name: float(sums[0] / sums[1].clamp(min=1e-9)) for name, sums in totals.items()}
+    return sum(task.share * means[task.name] for task, _ in steps[0])
 
 
 def take_step(

@@ -140,6 +140,16 @@ def test_dropout_is_that_of_pytorch_and_a_thread_may_have_a_generator_of_its_own
     assert torch.equal(Dropout(0.0)(states), states)
 
 
+def test_attention_drops_too():
+    body, inputs = bert().train(), batch([9, 4])
+    for part in body.modules():
+        if isinstance(part, Dropout) and part is not body.encoder.layer[0].attention.self.dropout:
+            part.p = 0.0
+    assert torch.equal(read_unpadded(body, **inputs), read_unpadded(body, **inputs))
+    body.encoder.layer[0].attention.self.dropout.p = 0.5
+    assert not torch.equal(read_unpadded(body, **inputs), read_unpadded(body, **inputs))
+
+
 def examples(n=26, seed=0) -> Examples:
     """Texts of 2 to 11 tokens; the label is whether token 7 is in it."""
     draw = torch.Generator().manual_seed(seed)
@@ -243,3 +253,51 @@ def test_several_tasks_are_shared_too(cores):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     for one, other in zip(ends[0].parameters(), ends[1].parameters(), strict=True):
         assert torch.allclose(one, other, atol=2e-3)
+
+
+@given(sizes=st.lists(st.integers(1, 128), min_size=1, max_size=40), hands=st.integers(1, 8))
+def test_texts_are_dealt_out_evenly(sizes, hands):
+    rows = [*range(100, 100 + len(sizes))]
+    parts = loop.dealt(rows, sizes, hands)
+    assert sorted(row for part in parts for row in part) == rows
+    assert len(parts) == min(hands, len(sizes))
+    loads = [sum(sizes[row - 100] for row in part) for part in parts]
+    assert max(loads) <= min(loads) + max(sizes)
+
+
+class Added(TextHead):
+    """Two vectors that only their sum is asked of: PyTorch hands both the same gradient."""
+
+    def __init__(self):
+        super().__init__(16, 2)
+        self.one, self.other = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+
+    def forward(self, states, mask):
+        return super().forward(states, mask) + (self.one + self.other)
+
+
+def test_parameters_that_are_added_up_have_gradients_of_their_own(cores):
+    ends = []
+    for threads in (1, 2):
+        cores(threads)
+        torch.manual_seed(1)
+        model = EncoderWithHeads(bert(), text=Added())
+        fit(model, examples(), epochs=1, learning_rate=1e-2, batch_size=7, clip=1e-2)
+        ends.append(model.heads)
+    for one, other in zip(*(end.parameters() for end in ends), strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
+
+
+def test_layers_may_be_thawed_between_epochs(cores):
+    cores(2)
+    model = EncoderWithHeads(bert(), text=TextHead(16, 2))
+    layer = model.encoder.encoder.layer[0].requires_grad_(False)
+    before, moved = copy.deepcopy(layer), []
+
+    def thaw(epoch):
+        moved.append(not torch.equal(before.output.dense.weight, layer.output.dense.weight))
+        layer.requires_grad_(epoch > 0)
+
+    groups = [{"params": [*model.parameters()], "lr": 1e-2}]
+    fit(model, examples(), epochs=3, groups=groups, before_epoch=thaw)
+    assert moved == [False, False, True]
