@@ -1026,7 +1026,7 @@ MUTATIONS = {
     "cores that draw from one generator": (
         "training/loop.py",
         "        draw_from(core)\n",
-        "",
+        "        draw_from(cores[0])\n",
         "test_unpadded.py::test_parts_of_a_batch_have_other_dropout",
     ),
     "cores whose parts count for a batch each": (
@@ -1052,6 +1052,12 @@ MUTATIONS = {
         'for p in group["params"] if p.requires_grad]\n    totals',
         'for p in group["params"]]\n    totals',
         "test_unpadded.py::test_layers_may_be_thawed_between_epochs",
+    ),
+    "a head of its own that is given [CLS] alone": (
+        "training/heads.py",
+        "type(head).forward is TextHead.forward",
+        "isinstance(head, TextHead)",
+        "test_unpadded.py::test_what_is_read_in_training_is_what_is_read_later",
     ),
     "heads that drift while other tasks are drawn": (
         "training/loop.py",

@@ -32,7 +32,10 @@ def draw_from(generator: torch.Generator | None) -> None:
 
 
 def can_read(body: Any) -> bool:
-    """Whether :func:`read_unpadded` knows this body, and it stands on a CPU: elsewhere shapes that differ each time cost more."""
+    """Whether :func:`read_unpadded` knows this body, and it stands on a CPU: elsewhere shapes that differ each time cost more.
+
+    Hooks on its layers and on their attention are not called there; those on its matrices are.
+    """
     config = getattr(body, "config", None)
     bert = getattr(config, "model_type", None) == "bert" and not getattr(config, "is_decoder", False)
     return bert and isinstance(body, nn.Module) and next(body.parameters()).device.type == "cpu"
@@ -44,6 +47,9 @@ def read_unpadded(
     """The states that ``body(...).last_hidden_state`` has, (batch, tokens, units), and 0 at padding.
 
     With ``first`` only the state in the first column, (batch, 1, units), where [CLS] stands: the last layer then computes no other.
+
+    Raises:
+        ValueError: if with ``first`` a text has padding there.
     """
     real = attention_mask.bool()
     lengths = real.sum(1).tolist()
@@ -52,7 +58,8 @@ def read_unpadded(
     states = body.embeddings(
         input_ids=input_ids[real][None], token_type_ids=kinds, position_ids=places[None]
     )[0]
-    first = first and bool(real[:, 0].all())
+    if first and not real[:, 0].all():
+        raise ValueError("A text has padding where its first token should stand: pad on the right.")
     *lower, top = body.encoder.layer
     for layer in lower:
         states = _run(layer, states, lengths)

@@ -2,8 +2,8 @@
 
 Data, body and heads are three seams. Scores have the choice as last dimension, labels have the others, and IGNORED stands
 where nothing is asked; so one cross-entropy serves classes, tags, the ends of an answer and pairs. The loop keeps the weights of
-the best epoch, writes a checkpoint after each one, and goes on from there if it was interrupted: with the same seed it ends with
-the same weights, interrupted or not.
+the best epoch, writes a checkpoint after each one, and goes on from there if it was interrupted: with the same seed (and on a
+CPU, as many threads) it ends with the same weights, interrupted or not.
 """
 
 import hashlib
@@ -185,17 +185,20 @@ def train_epoch_on_cores(
     generator of its own, and gradients are added in the order of the cores: for a number of cores all is the same every time.
     """
     model.train()
-    cores = [
-        torch.Generator().manual_seed(torch.initial_seed() + 1 + i) for i in range(torch.get_num_threads())
-    ]
+    # Far apart, so that runs with neighbouring seeds share no generator.
+    seeds = [torch.initial_seed() + 1_000_003 * core for core in range(1, torch.get_num_threads() + 1)]
+    cores = [torch.Generator().manual_seed(seed) for seed in seeds]
     learned = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     totals = {task.name: torch.zeros(2) for task, _ in steps[0]}
 
     def learn(task: Task, weight: Tensor, part: list[int], core: torch.Generator) -> tuple[Tensor, Any]:
-        draw_from(core)
         inputs, labels = task.train.batch(part, accelerator.device)
-        with accelerator.autocast():
-            said = model(**inputs, **task.arguments)
+        draw_from(core)
+        try:
+            with accelerator.autocast():
+                said = model(**inputs, **task.arguments)
+        finally:  # with one thread this is the caller's own
+            draw_from(None)
         sums = torch.stack(weighted_loss(said, labels, task.class_weights))
         return sums.detach(), torch.autograd.grad(task.share * sums[0] / weight, learned, allow_unused=True)
 
@@ -335,7 +338,7 @@ def fit(
         validation: decides which epoch is the best; without it the last one is.
         learning_rate: the highest of all steps; ``schedule`` says which share of it a step gets.
         groups: parameters with rates of their own, as :func:`layer_rates` makes them; they replace ``learning_rate``.
-        by_length: as in :func:`epoch_batches`.
+        by_length: as in :func:`epoch_batches`; where the model computes no padding (`EncoderWithHeads` on a CPU), False costs little.
         steps: of an epoch, each of one task, as :func:`sampled_steps` draws it with ``power``; by default :func:`epoch_steps`.
         accumulate: pieces that a batch is read in, where memory is short.
         class_weights: one weight per class, shape (classes,); by default all count the same.
