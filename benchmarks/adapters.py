@@ -115,7 +115,8 @@ def learned(
 ) -> tuple[nn.Module, float, float]:
     """The network after its training; its steps per second, and per second of processor time."""
     model, start = network(method, seed, how.layers), time.process_time()
-    history = fit(model, parts["train"], epochs=how.epochs, learning_rate=rate, batch_size=BATCH, seed=seed)
+    settings = {"learning_rate": rate, "batch_size": BATCH, "by_length": False, "seed": seed}
+    history = fit(model, parts["train"], epochs=how.epochs, **settings)
     steps = how.epochs * -(-len(parts["train"]) // BATCH)
     return model, steps / history.seconds, steps / (time.process_time() - start)
 
