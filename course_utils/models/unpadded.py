@@ -52,14 +52,14 @@ def read_unpadded(
         ValueError: if with ``first`` a text has padding there.
     """
     real = attention_mask.bool()
+    if first and not real[:, 0].all():
+        raise ValueError("A text has padding where its first token should stand: pad on the right.")
     lengths = real.sum(1).tolist()
     places = torch.arange(real.shape[1]).expand_as(real)[real]
     kinds = None if token_type_ids is None else token_type_ids[real][None]
     states = body.embeddings(
         input_ids=input_ids[real][None], token_type_ids=kinds, position_ids=places[None]
     )[0]
-    if first and not real[:, 0].all():
-        raise ValueError("A text has padding where its first token should stand: pad on the right.")
     *lower, top = body.encoder.layer
     for layer in lower:
         states = _run(layer, states, lengths)

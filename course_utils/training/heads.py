@@ -104,8 +104,7 @@ class EncoderWithHeads(nn.Module):
     @property
     def divisible(self) -> bool:
         """Whether threads may learn from parts of a batch at the same time and draw the same numbers, whichever is first."""
-        layers = [*getattr(getattr(self.encoder, "encoder", None), "layer", [])]
-        again = any(getattr(layer, "gradient_checkpointing", False) for layer in layers)
+        again = any(getattr(part, "gradient_checkpointing", False) for part in self.modules())
         shared = [
             d for d in self.modules() if isinstance(d, nn.Dropout) and not isinstance(d, Dropout) and d.p
         ]
