@@ -37,7 +37,8 @@ def test_a_lecture_runs_and_its_widgets_answer(show, stored, shots):
     see(said).to_contain_text("threshold 0.51")
     see(picture).to_be_visible()
     first = picture.get_attribute("src")
-    for hundredths in range(50, 39, -1):  # each seen before the next: the slider keeps its focus while the figure changes
+    # Each seen before the next: the slider keeps its focus while the figure changes.
+    for hundredths in range(50, 39, -1):
         press(page, "ArrowLeft")
         see(said).to_contain_text(f"threshold 0.{hundredths}")
     see(picture).not_to_have_attribute("src", first)
