@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from course_utils.training import layer_rates
 from course_utils.training.encoders import by_depth, fresh_encoder, renew
@@ -77,6 +78,16 @@ def test_without_dropout_it_says_in_training_what_it_says_when_it_is_asked():
         torch.testing.assert_close(learning, asked, atol=1e-5, rtol=1e-4)
         assert not torch.equal(usual.train()(**inputs).last_hidden_state, usual(**inputs).last_hidden_state)
     assert not changed(weights(usual), steady)
+
+
+def test_checkpointing_has_its_new_name_in_older_transformers(monkeypatch):
+    asked = []
+    monkeypatch.delattr(PreTrainedModel, "activation_checkpointing_enable", raising=False)
+    monkeypatch.setattr(
+        PreTrainedModel, "gradient_checkpointing_enable", lambda self, how=None: asked.append(how)
+    )
+    fresh_encoder(1).activation_checkpointing_enable({"use_reentrant": True})
+    assert asked == [{"use_reentrant": True}]
 
 
 def test_every_parameter_is_in_one_group_from_the_embeddings_to_the_head():
