@@ -33,9 +33,8 @@ def fresh_encoder(layers: int | None = None, *, pretrained: bool = True, dropout
     for name, part in [*body.named_modules()]:
         if isinstance(part, nn.Dropout):
             body.set_submodule(name, Dropout(part.p * dropout))
-    if not hasattr(
-        body, "activation_checkpointing_enable"
-    ):  # its older name, up to transformers 5.15 at least
+    # Up to transformers 5.15 at least, it has an older name.
+    if not hasattr(body, "activation_checkpointing_enable"):
         body.activation_checkpointing_enable = body.gradient_checkpointing_enable
     return body
 
