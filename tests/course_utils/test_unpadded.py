@@ -75,9 +75,9 @@ def test_gradients_are_those_of_transformers(head):
     inputs, gradients = batch([2, 9, 5]), []
     model = EncoderWithHeads(bert(), task=head)
     real = inputs["attention_mask"].bool()
-    for mode in (True, False):  # in training without padding, else as transformers reads
+    for more in ({}, {"position_ids": torch.arange(9)[None]}):  # with places of its own, as transformers reads
         model.zero_grad()
-        scores = model.train(mode)(**inputs)
+        scores = model.train()(**inputs, **more)
         scores = scores[real] if isinstance(head, TagHead) else scores[scores.isfinite()]
         scores.square().sum().backward()
         gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
@@ -98,24 +98,28 @@ class Mean(TextHead):
 @pytest.mark.parametrize("left", [False, True])
 def test_what_is_read_in_training_is_what_is_read_later(head, left):
     model, inputs = EncoderWithHeads(bert(), text=head(16, 2)), batch([2, 9, 5], left)
-    assert torch.allclose(model.train()(**inputs), model.eval()(**inputs), atol=1e-5)
+    mask = inputs["attention_mask"]
+    as_transformers_reads = head.forward(model.heads["text"], model.encoder(**inputs).last_hidden_state, mask)
+    for mode in (True, False):
+        assert torch.allclose(model.train(mode)(**inputs), as_transformers_reads, atol=1e-5)
     places = torch.arange(9).expand(3, 9) + 2
     there = [model.train(mode)(**inputs, position_ids=places) for mode in (True, False)]
     assert torch.allclose(*there, atol=1e-5)
 
 
-def test_only_in_training_and_only_bert(monkeypatch):
+@pytest.mark.parametrize("mode", [True, False])
+def test_only_bert_and_only_what_the_head_asks_for(monkeypatch, mode):
     from course_utils.training import heads
 
     asked = []
     read = heads.read_unpadded
     monkeypatch.setattr(heads, "read_unpadded", lambda *a, **k: asked.append(k["first"]) or read(*a, **k))
-    model = EncoderWithHeads(bert(), text=TextHead(16, 2), tags=TagHead(16, 2))
+    model = EncoderWithHeads(bert(), text=TextHead(16, 2), tags=TagHead(16, 2)).train(mode)
     inputs = batch([2, 4])
-    model.eval()(**inputs, task="text")
-    assert asked == []
-    assert model.train()(**inputs, task="text").shape == (2, 2)
+    assert model(**inputs, task="text").shape == (2, 2)
     assert model(**inputs, task="tags").shape == (2, 4, 2)
+    assert asked == [True, False]
+    model(**inputs, task="tags", position_ids=torch.arange(4)[None])  # places that only transformers knows
     assert asked == [True, False]
     assert not can_read(nn.Linear(2, 2))
     assert not can_read(bert().to("meta"))
