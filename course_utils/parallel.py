@@ -1,5 +1,6 @@
 """Independent pieces of work side by side, such as a training run for each seed."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,7 +28,12 @@ def side_by_side(function: Callable[..., Result], tasks: Iterable[tuple[Any, ...
     tasks = list(tasks)
     jobs = 1 if has_accelerator() else max(1, min(torch.get_num_threads(), len(tasks)))
     threads = {} if jobs == 1 else {"inner_max_num_threads": 1}
-    with parallel_config("loky" if jobs > 1 else "sequential", n_jobs=jobs, **threads):
+    with (
+        parallel_config("loky" if jobs > 1 else "sequential", n_jobs=jobs, **threads),
+        warnings.catch_warnings(),
+    ):
+        # loky replaces a process that has grown, and warns of it; no task is lost.
+        warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
         results = Parallel(return_as="generator")(delayed(function)(*task) for task in tasks)
         return list(tqdm(results, "runs", len(tasks), leave=False, delay=2, disable=not show_progress()))
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -198,6 +199,28 @@ def test_int8_depends_on_company_and_fp32_does_not(saved):
         beside[runtime] = loaded.scores([text, *company])[0]
     assert abs(alone["onnx"] - beside["onnx"]) < 1e-6
     assert abs(alone["int8"] - beside["int8"]) > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("machine", "can", "bits"),
+    [
+        ("x86_64", {"avx512_vnni": True}, 8),
+        ("AMD64", {"avx_vnni": True}, 8),
+        ("x86_64", {"avx2": True}, 7),
+        ("x86_64", {}, 7),
+        ("arm64", {}, 8),
+    ],
+)
+def test_weights_take_the_bits_that_a_processor_can_add_up(monkeypatch, folder, machine, can, bits):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can, raising=False)
+    codes = [
+        onnx.numpy_helper.to_array(tensor)
+        for tensor in onnx.load(to_int8(folder)).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and "embeddings" not in tensor.name
+    ]
+    largest = max(np.abs(matrix.astype(int)).max() for matrix in codes)
+    assert codes and 2 ** (bits - 2) < largest <= 2 ** (bits - 1)
 
 
 def test_the_card_says_the_figures(saved):

@@ -1,6 +1,7 @@
 """Work side by side gives what it gives one after the other."""
 
 import os
+import warnings
 
 import pytest
 import torch
@@ -60,6 +61,17 @@ def test_errors_come_through_and_nothing_to_do_is_nothing_done(two_threads):
     with pytest.raises(ZeroDivisionError):
         side_by_side(lambda x: 1 / x, [(1,), (0,), (2,)])
     assert side_by_side(draw, []) == []
+
+
+def test_a_process_that_is_replaced_is_no_news_and_other_warnings_come_through():
+    says = [
+        "A worker stopped while some jobs were given to the executor. This can be caused by a leak.",
+        "Look!",
+    ]
+    with pytest.warns(UserWarning) as heard:
+        side_by_side(warnings.warn, [(says[0],)])
+        side_by_side(warnings.warn, [(says[1],)])
+    assert [str(one.message) for one in heard] == says[1:]
 
 
 def test_threads_map_in_order_with_one_core_each_and_leave_things_as_they_were(two_threads):

@@ -270,6 +270,15 @@ def test_a_projector_gets_a_style_of_its_own_and_a_screen_gets_it_back():
     assert sizes == [(13.8, 150), (12, 110)]
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_large_tensors_get_huge_pages_unless_somebody_says_no(monkeypatch, before, after):
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", before or "")
+    if before is None:
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    start("ci")
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == after
+
+
 def test_start_imports_no_figures():
     code = (
         "import sys; from course_utils import start; start('ci')\n"

@@ -75,7 +75,10 @@ def test_gradients_are_those_of_transformers(head):
     inputs, gradients = batch([2, 9, 5]), []
     model = EncoderWithHeads(bert(), task=head)
     real = inputs["attention_mask"].bool()
-    for more in ({}, {"position_ids": torch.arange(9)[None]}):  # with places of its own, as transformers reads
+    for more in (
+        {},
+        {"position_ids": torch.arange(9)[None]},
+    ):  # with places of its own, as transformers reads
         model.zero_grad()
         scores = model.train()(**inputs, **more)
         scores = scores[real] if isinstance(head, TagHead) else scores[scores.isfinite()]
@@ -107,22 +110,40 @@ def test_what_is_read_in_training_is_what_is_read_later(head, left):
     assert torch.allclose(*there, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", [True, False])
-def test_only_bert_and_only_what_the_head_asks_for(monkeypatch, mode):
+@pytest.fixture
+def asked(monkeypatch):
+    """For each reading without padding, whether [CLS] alone was asked for."""
     from course_utils.training import heads
 
-    asked = []
+    calls = []
     read = heads.read_unpadded
-    monkeypatch.setattr(heads, "read_unpadded", lambda *a, **k: asked.append(k["first"]) or read(*a, **k))
-    model = EncoderWithHeads(bert(), text=TextHead(16, 2), tags=TagHead(16, 2)).train(mode)
+    monkeypatch.setattr(heads, "read_unpadded", lambda *a, **k: calls.append(k["first"]) or read(*a, **k))
+    return calls
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_only_bert_and_only_what_the_head_asks_for(asked, mode):
     inputs = batch([2, 4])
-    assert model(**inputs, task="text").shape == (2, 2)
-    assert model(**inputs, task="tags").shape == (2, 4, 2)
+    for head, shape in ((TextHead(16, 2), (2, 2)), (TagHead(16, 2), (2, 4, 2))):
+        model = EncoderWithHeads(bert(), head=head).train(mode)
+        assert model(**inputs).shape == shape
     assert asked == [True, False]
-    model(**inputs, task="tags", position_ids=torch.arange(4)[None])  # places that only transformers knows
+    model(**inputs, position_ids=torch.arange(4)[None])  # places that only transformers knows
     assert asked == [True, False]
     assert not can_read(nn.Linear(2, 2))
     assert not can_read(bert().to("meta"))
+
+
+def test_several_heads_read_without_padding_in_training_and_later_as_one_pass_for_all(asked):
+    model = EncoderWithHeads(bert(), text=TextHead(16, 2), tags=TagHead(16, 2))
+    inputs = batch([2, 4])
+    for task in ("text", "tags"):
+        model.train()(**inputs, task=task)
+    assert asked == [True, False]
+    states = model.eval().encoder(**inputs).last_hidden_state
+    for task, head in model.heads.items():
+        assert torch.equal(model(**inputs, task=task), head(states, inputs["attention_mask"]))
+    assert asked == [True, False]
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
