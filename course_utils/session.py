@@ -180,7 +180,8 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # NumPy's own threads gain nothing on the small problems of a lecture, and fight with PyTorch's for the cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Tensors of some megabytes in huge pages: in 4,096 bytes at a time, Linux spends a tenth of a step on giving them out.
+    # Tensors of some megabytes in huge pages: in 4,096 bytes at a time, Linux spends a tenth of a step on giving them out. PyTorch
+    # asks once, at its first tensor.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if threads := omp_threads():

@@ -272,7 +272,7 @@ def to_onnx(folder: str | Path, axes: Mapping[str, Mapping[int, str]] = AXES) ->
 def to_int8(folder: str | Path) -> Path:
     """Write ``model.int8.onnx``: weights in 8 bits, a step for each column; what flows between them is rounded by the range of each batch.
 
-    On an x86 processor without the instructions of VNNI, weights use 7 of the 8 bits (onnxruntime's ``reduce_range``): such a processor
+    On an x86 processor without the instructions of VNNI, matrices use 7 of the 8 bits (onnxruntime's ``reduce_range``): such a processor
     adds up two products in 16 bits, and of 8 bits they can run over. So write the file on the kind of machine that will read it.
     """
     quantization, folder = _onnx("onnxruntime.quantization"), Path(folder)
@@ -281,7 +281,7 @@ def to_int8(folder: str | Path) -> Path:
         raise FileNotFoundError(f"{folder} holds no {FILES['onnx']}: to_onnx writes it.")
     with _quietly():
         quantization.quantize_dynamic(source, target, per_channel=True, reduce_range=_runs_over())
-    return folder / FILES["int8"]
+    return target
 
 
 def _runs_over() -> bool:

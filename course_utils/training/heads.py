@@ -77,7 +77,7 @@ class EncoderWithHeads(nn.Module):
     The encoder returns states (batch, tokens, units), or what a model of transformers returns. On a CPU a BERT computes no
     padding, and under a :class:`TextHead` its last layer computes [CLS] alone: the same states but for rounding and dropout's
     draws, a step in a half to two thirds of the time. Once it is trained, that is so under a single head; several read the
-    states of transformers, each the same as in one pass for all.
+    states of transformers, each the same as in one pass for all. Without padding, hooks on layers and attention are not called.
     """
 
     def __init__(self, encoder: nn.Module, **heads: nn.Module):

@@ -4,7 +4,6 @@ import json
 import shutil
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -212,6 +211,7 @@ def test_int8_depends_on_company_and_fp32_does_not(saved):
     ],
 )
 def test_weights_take_the_bits_that_a_processor_can_add_up(monkeypatch, folder, machine, can, bits):
+    onnx = pytest.importorskip("onnx")
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can, raising=False)
     codes = [
