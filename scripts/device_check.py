@@ -6,9 +6,9 @@
 lies in the computer's memory is not on it: a tensor that a lecture forgot to move stops the lecture there, as it would on Colab.
 
 The code is that of profile gpu; sizes (`course.choose`) are those of ci, because XLA compiles for minutes what then runs in a moment, and
-`COURSE_CAP`, a number, caps the larger ones among them. BERT comes from a hub on 127.0.0.1: its own vocabulary, random weights, and of
-its twelve layers and 768 units four and 96, since XLA compiles each layer (`--full` has them all). So what a lecture *expects* of its
-figures is not asked. Data that cannot be had are replaced by the stand-ins, as on any machine without a network.
+`COURSE_CAP`, a number, caps the larger ones among them. BERT comes from a hub on 127.0.0.1: its own vocabulary, random weights, and
+twelve layers, which lectures ask for by their numbers, of 96 units instead of 768 (`--full` has them all). So what a lecture *expects*
+of its figures is not asked. Data that cannot be had are replaced by the stand-ins, as on any machine without a network.
 
 Checked: every cell of a lecture runs, or it says why it cannot (`NOT_HERE`). A lecture that takes longer than `--minutes` is stopped, and
 the cells that ran are counted.
@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 LECTURE = re.compile(r"\d\d[a-z]?_\w+\.ipynb")
 BERT, REVISION = "bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
-SMALL = {"num_hidden_layers": 4, "hidden_size": 96, "intermediate_size": 384}  # all else is as in BERT Base
+SMALL = {"hidden_size": 96, "intermediate_size": 384}  # all else is as in BERT Base
 
 # Lectures, or cells of one, that a device of XLA cannot run, and why.
 NOT_HERE: dict[str, str] = {}
