@@ -132,7 +132,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, archive_server() as address:
         folder = Path(name)
         environment = pretend(folder)
-        for lecture in lectures:
+        for lecture, need in zip(lectures, needs, strict=True):
+            # Its set-up cell brings more, but only where the course is not there yet, as in a new runtime.
+            if need:
+                subprocess.run([sys.executable, "-m", "pip", "uninstall", "-qy", BROUGHT[0]], check=True)
             begin = time.perf_counter()
             try:
                 seconds = run(lecture, address, folder, environment)
