@@ -75,10 +75,8 @@ def test_gradients_are_those_of_transformers(head):
     inputs, gradients = batch([2, 9, 5]), []
     model = EncoderWithHeads(bert(), task=head)
     real = inputs["attention_mask"].bool()
-    for more in (
-        {},
-        {"position_ids": torch.arange(9)[None]},
-    ):  # with places of its own, as transformers reads
+    stock = {"position_ids": torch.arange(9)[None]}  # told the places, it reads as transformers does
+    for more in ({}, stock):
         model.zero_grad()
         scores = model.train()(**inputs, **more)
         scores = scores[real] if isinstance(head, TagHead) else scores[scores.isfinite()]
@@ -101,8 +99,8 @@ class Mean(TextHead):
 @pytest.mark.parametrize("left", [False, True])
 def test_what_is_read_in_training_is_what_is_read_later(head, left):
     model, inputs = EncoderWithHeads(bert(), text=head(16, 2)), batch([2, 9, 5], left)
-    mask = inputs["attention_mask"]
-    as_transformers_reads = head.forward(model.heads["text"], model.encoder(**inputs).last_hidden_state, mask)
+    states = model.encoder(**inputs).last_hidden_state
+    as_transformers_reads = model.heads["text"](states, inputs["attention_mask"])
     for mode in (True, False):
         assert torch.allclose(model.train(mode)(**inputs), as_transformers_reads, atol=1e-5)
     places = torch.arange(9).expand(3, 9) + 2
