@@ -147,7 +147,11 @@ def of_code(code: Cells) -> Rules:
         foreign = {module.partition(".")[0] for module in modules} - TAUGHT - sys.stdlib_module_names
         off = re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE_)", cell.source) or tagged(cell, "nbval-skip")
         near = "\n".join(other.source for _, other in code[count - 1 : count + 2])
-        guarded = alts or notebooks.WIDGET_FALLBACK in said or re.search(r"\bexpect\(|machine_check\(", near)
+        guarded = (
+            alts
+            or notebooks.WIDGET_FALLBACK in said
+            or re.search(r"\bexpect(?:_kept)?\(|machine_check\(", near)
+        )
         yield number, cell.execution_count != count, f"execution count {cell.execution_count}, not {count}"
         yield number, errors and not raises, f"stores an error, {', '.join(errors)}"
         yield number, raises and not errors, "is tagged raises-exception, and stores no error"

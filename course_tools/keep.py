@@ -27,7 +27,7 @@ HEADLINES = re.compile(r"(?<=<!-- headlines -->\n).*?(?=<!-- /headlines -->)", r
 
 # What a cell only shows, asks, checks or hands out does not change a figure.
 BESIDE = re.compile(
-    r"(?:display|expect|my_progress|plotting|print|quiz|record|widgets)(?:\.|$)|check_|show|results\.keep$|$"
+    r"(?:display|expect|expect_kept|my_progress|plotting|print|quiz|record|widgets)(?:\.|$)|check_|show|results\.keep$|$"
 )
 
 
@@ -35,7 +35,7 @@ def recipe(notebook: NotebookNode) -> str:
     """A digest of the code that a lecture's kept figures come from, however it is laid out.
 
     What stands after the last ``results.keep`` does not count, nor do exercises, comments, and what only
-    draws, prints or checks a bound.
+    draws, prints or checks a bound, in a loop as well.
     """
     parts: list[str] = []
     last = 0
@@ -77,8 +77,10 @@ def _called(statement: ast.stmt) -> str:
 
 
 def _only_shows(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.For):  # the same bound for several figures
-        return all(_called(inner) == "expect" for inner in [*statement.body, *statement.orelse])
+    if isinstance(statement, ast.For | ast.If):  # what is left of it is what computes
+        statement.body = [inner for inner in statement.body if not _only_shows(inner)]
+        statement.orelse = [inner for inner in statement.orelse if not _only_shows(inner)]
+        return not statement.body and not statement.orelse
     if not isinstance(statement, ast.Expr):  # a figure depends on what is called, not on what lies ready
         return isinstance(statement, ast.Import | ast.ImportFrom)
     return bool(BESIDE.match(_called(statement)))  # no call: a name at the end of a cell

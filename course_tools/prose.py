@@ -15,7 +15,7 @@ TRAP = re.compile(r"(?<!\*)\*(Trap: (?:`[^`]*`|\$[^$]*\$|\*\*[^*]+\*\*|[^*`$])+)
 SEE = re.compile(r"\*\*What (?:you should see|to look at)[:.]?\*\*")
 STATEMENT = re.compile(r"\n(?=[^\s)\]}])")  # where one begins; those on a line count as one
 # What draws, checks or prints is a figure, a note or an output; a constant says nothing by itself.
-SHOWS = re.compile(r"(?:\w+ = )?(?:plotting|figure|widgets)\.|(?:expect|record|print|display)\(")
+SHOWS = re.compile(r"(?:\w+ = )?(?:plotting|figure|widgets)\.|(?:expect|expect_kept|record|print|display)\(")
 CONSTANT = re.compile(r"[\w, ]+ = (?:-?[\d._]+|\"[^\"]*\"|True|False|None|[(),\s])+$")
 # Imports, and calls that answer the one at the notebook.
 MACHINERY = re.compile(r"import |from |check_|my_progress|#|\s*$")

@@ -59,7 +59,7 @@ sys.path.insert(0, os.environ["CHECK_SCRIPTS"])
 from device_check import capped
 
 session.Session.choose = lambda self, *, ci, laptop, gpu: capped(ci, gpu)
-course_utils.expect = lambda *_, **__: None
+course_utils.expect = course_utils.expect_kept = lambda *_, **__: None
 files = json.loads(os.environ["CHECK_BERT"])
 old = registry()["bert-base-uncased"]
 fresh = Asset.from_dict(old.name, {"title": old.title, "licence": old.licence, "citation": old.citation,

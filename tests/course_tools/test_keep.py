@@ -49,6 +49,16 @@ def test_layout_pictures_and_bounds_do_not_change_a_recipe(other):
     assert recipe(other) == recipe(lecture("x = 1", "y = x + 2"))
 
 
+def test_a_bound_or_a_picture_in_a_loop_does_not_change_a_recipe():
+    loop = "for a in 'ab':\n    y = f(a)\n"
+    shown = "    if a:\n        expect('a', y, at_most=2)\n    for b in a:\n        expect(b, y, at_least=2)\n    print(y)\n    expect_kept('y', y, equals=3)\n"
+    assert (
+        recipe(lecture(loop + shown))
+        == recipe(lecture(loop))
+        != recipe(lecture("for a in 'ab':\n    y = a\n" + shown))
+    )
+
+
 def test_a_recipe_is_the_same_in_every_version_of_python():
     code = (
         'def f(x, *rest: int, key=None) -> "str":\n    """Words."""\n'

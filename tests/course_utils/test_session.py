@@ -19,7 +19,7 @@ import torch
 from cycler import cycler
 
 from course_tools import PATIENCE
-from course_utils import expect, plotting, record, session, start
+from course_utils import expect, expect_kept, plotting, record, session, start
 from course_utils.expectations import ExpectationError
 
 
@@ -306,6 +306,27 @@ def test_expect_prints_the_bound_not_the_value(capsys):
 def test_expect_fails_outside_its_bound(value, bound):
     with pytest.raises(ExpectationError, match="course doctor"):
         expect("figure", value, **bound)
+
+
+@pytest.mark.parametrize("value", [0.0289, np.float32(0.0289)])
+def test_a_kept_figure_stops_profile_ci_alone(value, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COURSE_REPORT", str(tmp_path / "report.jsonl"))
+    for profile in ("laptop", "gpu"):
+        monkeypatch.setenv("COURSE_PROFILE", profile)
+        expect_kept("real: lead, lower end", value, at_least=0.03)
+        expect_kept("real: lead, lower end", 0.04, at_least=0.03)
+        with pytest.raises(ExpectationError):
+            expect("lead, lower end", value, at_least=0.03)
+    assert capsys.readouterr().out.splitlines() == 2 * [
+        "· real: lead, lower end: 0.0289 in this run; what was kept is at least 0.03",
+        "✓ real: lead, lower end: at least 0.03",
+    ]
+    monkeypatch.setenv("COURSE_PROFILE", "ci")
+    with pytest.raises(ExpectationError):
+        expect_kept("real: lead, lower end", value, at_least=0.03)
+    lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert [line["passed"] for line in lines] == [False, True, False] * 2 + [False]
+    assert [line["kept"] for line in lines] == [True, True, False] * 2 + [True]
 
 
 def test_expect_without_a_bound_is_refused():
