@@ -298,7 +298,8 @@ def run_all(
     for run in runs:
         run.forks = forks
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(run.run, changed) for run in runs]
+        # Last first: the shortest is the welcome, and a long one at the end would have a core to itself while the other waits.
+        futures = [pool.submit(run.run, changed) for run in reversed(runs)]
         try:
             for future in as_completed(futures):
                 future.result()

@@ -34,7 +34,7 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -159,6 +159,8 @@ def run(lecture: Path, environment: dict[str, str], minutes: float) -> Outcome:
                     client.execute_cell(cell, number)
                 except CellTimeoutError:
                     outcome.stopped = f"cell {cell.id!r}: the {minutes:g} minutes are over"
+                except DeadKernelError:
+                    outcome.stopped = f"cell {cell.id!r}: the kernel died: out of memory?"
                 except CellExecutionError as error:
                     allowed = "raises-exception" in cell.metadata.get("tags", [])
                     outcome.stopped = "" if allowed else f"cell {cell.id!r}: {error.ename}: {error.evalue}"
