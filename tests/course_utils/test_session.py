@@ -326,7 +326,7 @@ def test_a_kept_figure_stops_profile_ci_alone(value, monkeypatch, capsys, tmp_pa
         expect_kept("real: lead, lower end", value, at_least=0.03)
     lines = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert [line["passed"] for line in lines] == [False, True, False] * 2 + [False]
-    assert [line["kept"] for line in lines] == [True, True, False] * 2 + [True]
+    assert [line["own"] for line in lines] == [True, True, False] * 2 + [False]
 
 
 def test_expect_without_a_bound_is_refused():
