@@ -6,6 +6,7 @@ without progress bars; ``laptop`` runs on real data with a small encoder; ``gpu`
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
@@ -216,9 +217,19 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
         torch.inference_mode = torch.no_grad  # type: ignore[assignment,misc]
         # `to` would give a network new parameters there, and an optimizer would go on with the old ones: nothing would learn.
         torch.__future__.set_swap_module_params_on_conversion(True)
+        _compute_after_each_step()
     details = "embedded assets, small sizes" if name == "ci" else device_name(session.device)
     print(f"Course ready: profile {name} ({details}), seed {seed}")
     return session
+
+
+@functools.cache
+def _compute_after_each_step() -> None:
+    """XLA gathers what is to be computed until somebody asks: a training step that did not would be compiled again with each later one."""
+    import torch_xla
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    register_optimizer_step_post_hook(lambda *_: torch_xla.sync())
 
 
 def set_style(big: bool = False) -> None:

@@ -46,7 +46,7 @@ def pretend_torch_xla(monkeypatch, chips):
     """The packages as far as they are asked, on a machine with so many chips of a TPU."""
     torch_xla = ModuleType("torch_xla")
     torch_xla.__spec__ = ModuleSpec("torch_xla", None)
-    torch_xla.device = lambda: torch.device("xla:0")
+    torch_xla.device, torch_xla.sync = lambda: torch.device("xla:0"), lambda: None
     tpu, runtime = ModuleType("torch_xla._internal.tpu"), ModuleType("torch_xla.runtime")
     tpu.num_available_chips = lambda: chips
     runtime.device_type = lambda: "TPU"
@@ -82,10 +82,37 @@ def test_on_a_tpu_inference_mode_is_no_grad_and_a_network_that_moves_keeps_its_p
     assert torch.inference_mode is not torch.no_grad and not swap()
     pretend_torch_xla(monkeypatch, 8)
     monkeypatch.setattr(session, "network_device", lambda: torch.device("xla:0"))
+    monkeypatch.setattr(session, "_compute_after_each_step", lambda: None)
     start("ci")
     moves = swap()
     torch.__future__.set_swap_module_params_on_conversion(False)
     assert torch.inference_mode is torch.no_grad and moves
+
+
+def test_on_a_tpu_each_step_of_training_is_computed_before_the_next(monkeypatch):
+    pretend_torch_xla(monkeypatch, 8)
+    synced = []
+    monkeypatch.setattr(
+        sys.modules["torch_xla"], "sync", lambda: synced.append(optimizer.param_groups[0]["lr"])
+    )
+    monkeypatch.setattr(session, "network_device", lambda: torch.device("xla:0"))
+    monkeypatch.setattr(torch, "inference_mode", torch.inference_mode)
+    hooks = torch.optim.optimizer._global_optimizer_post_hooks
+    session._compute_after_each_step.cache_clear()
+    before = dict(hooks)
+    try:
+        start("ci")
+        start("ci")
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        for rate in (0.1, 0.2):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+    finally:
+        for number in hooks.keys() - before.keys():
+            del hooks[number]
+        session._compute_after_each_step.cache_clear()
+        torch.__future__.set_swap_module_params_on_conversion(False)
+    assert synced == [0.1, 0.2]
 
 
 @pytest.mark.parametrize("profile", ["CI", "Laptop", "gpu"])
