@@ -17,6 +17,7 @@ import pytest
 import seaborn as sns
 import torch
 from cycler import cycler
+from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
 
 from course_tools import PATIENCE
 from course_utils import expect, expect_kept, plotting, record, session, start
@@ -97,7 +98,6 @@ def test_on_a_tpu_each_step_of_training_is_computed_before_the_next(monkeypatch)
     )
     monkeypatch.setattr(session, "network_device", lambda: torch.device("xla:0"))
     monkeypatch.setattr(torch, "inference_mode", torch.inference_mode)
-    hooks = torch.optim.optimizer._global_optimizer_post_hooks
     session._compute_after_each_step.cache_clear()
     before = dict(hooks)
     try:
