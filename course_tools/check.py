@@ -163,6 +163,11 @@ def of_code(code: Cells) -> Rules:
         yield number, wide and not ours, f"a line of code is longer than {sync.LINE_LENGTH} characters"
         yield number, length > 30 and not ours, f"{length} lines, more than 30"
         yield number, off, "switches nbval off; only the tag nbval-ignore-output may"
+        unsorted = [
+            it for it in nodes if isinstance(it, ast.Call) and ast.unparse(it.func).endswith(".unstack")
+        ]
+        unsorted = [it for it in unsorted if "sort" in [keyword.arg for keyword in it.keywords]]
+        yield number, unsorted, "unstack(sort=False) mixes up values before pandas 3: take results.unstack"
         yield number, not tree and not raises, "is not Python"
         yield number, foreign, f"imports {', '.join(foreign)}, which the course does not teach"
         yield number, any(len(alt) < 20 for alt in alts), "an image without alt text of 20 characters or more"

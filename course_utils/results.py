@@ -60,6 +60,18 @@ def summary(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "mean", "low", "high", "scores"])
 
 
+def unstack(series: pd.Series, level: int | list[int] = -1) -> pd.DataFrame:
+    """``series.unstack(level)`` with rows and columns in the order in which they come.
+
+    ``unstack(sort=False)`` asks for that order, too, but before pandas 3 it puts values under other labels (pandas, issue 62816).
+    """
+    levels = level if isinstance(level, list) else [level]
+    others = [i for i in range(series.index.nlevels) if i not in [it % series.index.nlevels for it in levels]]
+    return series.unstack(level).reindex(
+        index=series.index.droplevel(levels).unique(), columns=series.index.droplevel(others).unique()
+    )
+
+
 def keep(lecture: str, name: str, scores: Mapping[str, Sequence[float]], *, real: bool) -> None:
     """Offer a key figure to the run, which keeps it for :func:`kept` if it was asked to; stand-in data is never kept.
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.text import Text
@@ -27,6 +28,33 @@ def board(tmp_path, monkeypatch):
     """The scoreboard's file, in a folder of its own."""
     monkeypatch.setenv("COURSE_SCOREBOARD", str(tmp_path / "board.json"))
     return tmp_path / "board.json"
+
+
+@pytest.mark.parametrize(
+    ("level", "columns"),
+    [
+        (0, ["z", "a"]),
+        (-1, [2, 1, 3]),
+        (1, ["y", "b"]),
+        ([0, 2], [("z", 2), ("z", 1), ("a", 3), ("a", 1), ("a", 2)]),
+    ],
+)
+def test_unstack_keeps_order_and_values(level, columns):
+    keys = [("z", "y", 2), ("z", "b", 1), ("a", "y", 3), ("a", "b", 1), ("a", "y", 2)]
+    series = pd.Series({key: "".join(map(str, key)) for key in keys}).rename_axis(["one", "two", "three"])
+    table = results.unstack(series, level)
+    levels = level if isinstance(level, list) else [level % 3]
+    rest = [i for i in range(3) if i not in levels]
+    assert list(table.columns) == columns
+    assert list(table.index) == list(dict.fromkeys(pick(key, rest) for key in keys))
+    for key in keys:
+        assert table.loc[pick(key, rest), pick(key, levels)] == "".join(map(str, key))
+    assert table.notna().sum().sum() == len(keys)
+    assert table.columns.names == [series.index.names[i] for i in levels]
+
+
+def pick(key, places):
+    return key[places[0]] if len(places) == 1 else tuple(key[i] for i in places)
 
 
 def test_interval_is_the_t_interval():

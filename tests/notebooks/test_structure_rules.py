@@ -121,6 +121,7 @@ FAULTS = {
     "a path of this machine": change(2, outputs=stream("/home/someone/x.txt\n")),
     "31 lines": change(2, source="\n".join(["x = 1"] * 31)),
     "32 lines, more than 30": change(2, source="x = 1\n" * 32, metadata={"course": {"made_by": "0"}}),
+    "mixes up values before pandas 3": change(2, source="table.unstack(0, sort=False)"),
     "cell 3: its code is not laid out": replace(2, "print(1)", "print( 1 )"),
     "longer than 88": change(2, source=f"x = 1  # {'x' * 81}"),
     "is not a title": replace(0, "# Title", "Title"),
