@@ -217,19 +217,27 @@ def start(profile: str | None = None, *, seed: int = 0, big: bool = False) -> Se
         torch.inference_mode = torch.no_grad  # type: ignore[assignment,misc]
         # `to` would give a network new parameters there, and an optimizer would go on with the old ones: nothing would learn.
         torch.__future__.set_swap_module_params_on_conversion(True)
-        _compute_after_each_step()
+        _compute_after_each_step(session.device)
     details = "embedded assets, small sizes" if name == "ci" else device_name(session.device)
     print(f"Course ready: profile {name} ({details}), seed {seed}")
     return session
 
 
+def compute(device: torch.device) -> None:
+    """On XLA, compute what has been gathered, for a loop that carries a state along: nobody asks for a state by itself, and each round
+    would compile all rounds before it, too. Other devices have computed it already."""
+    if device.type == "xla":
+        import torch_xla
+
+        torch_xla.sync()
+
+
 @functools.cache
-def _compute_after_each_step() -> None:
-    """XLA gathers what is to be computed until somebody asks: a training step that did not would be compiled again with each later one."""
-    import torch_xla
+def _compute_after_each_step(device: torch.device) -> None:
+    """:func:`compute`, for the weights that an optimizer carries from step to step, in a lecture's own loop as well."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
-    register_optimizer_step_post_hook(lambda *_: torch_xla.sync())
+    register_optimizer_step_post_hook(lambda *_: compute(device))
 
 
 def set_style(big: bool = False) -> None:

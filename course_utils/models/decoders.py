@@ -11,6 +11,7 @@ from torch import Tensor
 
 from course_utils.arguments import checked
 from course_utils.models.language_model import word_log_probabilities
+from course_utils.session import compute
 
 
 class Reader:
@@ -143,6 +144,7 @@ def generate(
             ids = torch.multinomial(chances, 1, generator=generator).to(reader.device)
         else:
             ids = logits.argmax(-1, keepdim=True)
+        compute(reader.device)  # keys and values
         for row, (token,) in zip(written, ids.tolist(), strict=True):
             row += [token] * (not row or row[-1] not in stop)
         if all(row[-1] in stop for row in written):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from course_utils.session import compute
 from course_utils.text import EncodedText, Vocabulary
 
 END, UNKNOWN = 0, 1
@@ -266,4 +267,5 @@ def log_probabilities(model: LanguageModel, ids: np.ndarray, rows: int = 16, len
     for inputs, targets in text_batches(padded, rows, length):
         logits, state = model(inputs.to(device), state)
         parts.append(word_log_probabilities(logits, targets.to(device)))
+        compute(device)  # the state
     return torch.cat(parts, dim=1).flatten().numpy()[:n]

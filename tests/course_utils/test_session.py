@@ -83,7 +83,7 @@ def test_on_a_tpu_inference_mode_is_no_grad_and_a_network_that_moves_keeps_its_p
     assert torch.inference_mode is not torch.no_grad and not swap()
     pretend_torch_xla(monkeypatch, 8)
     monkeypatch.setattr(session, "network_device", lambda: torch.device("xla:0"))
-    monkeypatch.setattr(session, "_compute_after_each_step", lambda: None)
+    monkeypatch.setattr(session, "_compute_after_each_step", lambda device: None)
     start("ci")
     moves = swap()
     torch.__future__.set_swap_module_params_on_conversion(False)
@@ -113,6 +113,22 @@ def test_on_a_tpu_each_step_of_training_is_computed_before_the_next(monkeypatch)
         session._compute_after_each_step.cache_clear()
         torch.__future__.set_swap_module_params_on_conversion(False)
     assert synced == [0.1, 0.2]
+
+
+def test_a_text_is_read_on_a_tpu_chunk_by_chunk(monkeypatch):
+    """Lecture 03's model and the decoders carry a state from token to token."""
+    from course_utils.models import decoders, language_model
+
+    computed = []
+    for module in (language_model, decoders):
+        monkeypatch.setattr(module, "compute", lambda device: computed.append(device.type))
+    language_model.log_probabilities(language_model.LanguageModel(9, 4), np.arange(8), rows=1, length=2)
+    assert computed == ["cpu"] * 4
+    model = ModuleType("model")
+    model.device = torch.device("cpu")
+    reader = decoders.Reader(model)
+    reader.read = lambda ids, places, real: torch.nn.functional.one_hot(ids[:, -1], 5).float()
+    assert decoders.generate(reader, [[1, 2]], 3) == [[2, 2, 2]] and computed == ["cpu"] * 7
 
 
 @pytest.mark.parametrize("profile", ["CI", "Laptop", "gpu"])
