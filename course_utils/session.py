@@ -39,6 +39,17 @@ class Session:
         """Return the value that belongs to this run's profile."""
         return {"ci": ci, "laptop": laptop, "gpu": gpu}[self.profile]
 
+    def wait(self) -> None:
+        """Wait until the device has computed what was asked of it, before one looks at a clock."""
+        import torch
+
+        if self.device.type == "xla":
+            import torch_xla
+
+            torch_xla.sync(wait=True)
+        elif self.device.type != "cpu":
+            torch.accelerator.synchronize()
+
 
 def find_accelerator() -> torch.device | None:
     """The GPU that PyTorch sees (CUDA or Apple's MPS), or the TPU that torch_xla does; its device ``PJRT_DEVICE=CPU`` counts as one."""

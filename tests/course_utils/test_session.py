@@ -115,6 +115,18 @@ def test_on_a_tpu_each_step_of_training_is_computed_before_the_next(monkeypatch)
     assert synced == [0.1, 0.2]
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked"), [("cpu", []), ("cuda", ["GPU"]), ("mps", ["GPU"]), ("xla", ["XLA"])]
+)
+def test_a_clock_waits_for_the_device(monkeypatch, kind, asked):
+    pretend_torch_xla(monkeypatch, 8)
+    waited = []
+    monkeypatch.setattr(sys.modules["torch_xla"], "sync", lambda wait: waited.append("XLA" if wait else ""))
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda: waited.append("GPU"))
+    session.Session("gpu", 0, torch.device(kind)).wait()
+    assert waited == asked
+
+
 def test_a_text_is_read_on_a_tpu_chunk_by_chunk(monkeypatch):
     """Lecture 03's model and the decoders carry a state from token to token."""
     from course_utils.models import decoders, language_model
