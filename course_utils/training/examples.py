@@ -99,16 +99,26 @@ class Examples:
         return None if rows is None or isinstance(rows, Tensor) else np.array([len(row) for row in rows])
 
     def batch(self, indices: Sequence[int], device: torch.device) -> tuple[dict[str, Tensor], Tensor]:
-        """Some examples as tensors; lists are filled up to the longest: ids with the pad id, all else with 0, tags with IGNORED."""
+        """Some examples as tensors; lists are filled up to the longest: ids with the pad id, all else with 0, tags with IGNORED.
+
+        On a TPU they are filled up to a power of two, 16 or more: XLA compiles a network anew for each shape.
+        """
         inputs = {}
         for name, rows in self.inputs.items():
             if isinstance(rows, Tensor):
                 inputs[name] = rows[indices].to(device)
             else:
                 filling = self.padding if name == "input_ids" else 0
-                inputs[name] = pad_rows([rows[i] for i in indices], filling)[0].to(device)
+                filled = pad_rows([rows[i] for i in indices], filling)[0]
+                if device.type == "xla":
+                    width = max(16, 1 << (filled.shape[1] - 1).bit_length())
+                    filled = F.pad(filled, (0, width - filled.shape[1]), value=filling)
+                inputs[name] = filled.to(device)
         labels = self.labels[indices]
-        return inputs, (labels[:, : inputs["input_ids"].shape[1]] if self.tags else labels).to(device)
+        if self.tags:
+            more = inputs["input_ids"].shape[1] - labels.shape[1]  # a negative number cuts
+            labels = F.pad(labels, (0, more), value=IGNORED)
+        return inputs, labels.to(device)
 
     def digest(self) -> str:
         """A fingerprint of inputs and labels: the same for the same data only."""

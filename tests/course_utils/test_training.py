@@ -481,6 +481,24 @@ def test_a_batch_of_texts_and_a_batch_of_tokens_have_losses_of_one_kind():
         assert torch.allclose(gradients[0], model.heads[kind].weight.grad, atol=1e-6)
 
 
+@pytest.mark.parametrize(("longest", "width"), [(3, 16), (16, 16), (17, 32), (33, 64)])
+def test_on_a_tpu_batches_have_few_widths_and_the_same_loss(longest, width, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *_: self)  # nothing is moved here
+    rows = [[5] * longest, [7, 8]]
+    inputs = {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
+    tags = Examples(inputs, [[1] * longest, [0, IGNORED]], padding=9)
+    here, of_here = tags.batch([0, 1], torch.device("cpu"))
+    there, of_there = tags.batch([0, 1], torch.device("xla:0"))
+    assert there["input_ids"].shape == there["attention_mask"].shape == of_there.shape == (2, width)
+    for name, filling in (("input_ids", 9), ("attention_mask", 0)):
+        assert (
+            torch.equal(there[name][:, :longest], here[name]) and (there[name][:, longest:] == filling).all()
+        )
+    assert torch.equal(of_there[:, :longest], of_here) and (of_there[:, longest:] == IGNORED).all()
+    labels = Examples(inputs, [1, 0]).batch([0, 1], torch.device("xla:0"))[1]
+    assert labels.tolist() == [1, 0]
+
+
 def test_every_example_is_judged_once_also_in_a_last_batch_that_is_short():
     model, data = Reader().eval(), reading("tags", 20)
     losses = [training.evaluate(model, data, None, accelerator(), size, task="tags") for size in (20, 7, 3)]
