@@ -133,7 +133,7 @@ def generate(
     rows = [[-1] * (longest - len(prompt)) + [*prompt] for prompt in prompts]
     padded = torch.tensor(rows, device=reader.device)
     real = F.pad(padded >= 0, (0, length), value=True)
-    ids, places = padded.clamp(min=0), (real.cumsum(1) - 1).clamp(min=0)
+    ids, places = padded.clamp(min=0), (real.long().cumsum(1) - 1).clamp(min=0)
     reader.begin(len(prompts), longest + length)
     written: list[list[int]] = [[] for _ in prompts]
     for end in range(longest, longest + length):
