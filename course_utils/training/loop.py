@@ -298,7 +298,13 @@ def score_batches(
     def read(batch: np.ndarray) -> tuple[np.ndarray, Tensor]:
         with torch.no_grad():  # each thread has a switch of its own
             inputs, _ = examples.batch(batch.tolist(), device)
-            return batch, model(**inputs, **arguments).float().cpu()
+            scores = model(**inputs, **arguments).float().cpu()
+        if device.type == "xla" and lengths is not None and scores.dim() == 3:
+            longest = int(lengths[batch].max())  # what `batch` has filled up goes again
+            scores = (
+                scores[:, :longest] if examples.tags else scores[..., :longest]
+            )  # else they are ends of spans
+        return batch, scores
 
     with one_thread_each(min(cores, len(batches)) if on_cpu else 1) as spread:
         yield from spread(read, chain(*pieces))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,7 @@ from course_utils.training import (
     weighted_loss,
 )
 from course_utils.training.heads import ClassifierHead
+from course_utils.training.loop import score_batches
 
 
 def blobs(n: int = 200, seed: int = 0) -> Examples:
@@ -497,6 +499,23 @@ def test_on_a_tpu_batches_have_few_widths_and_the_same_loss(longest, width, monk
     assert torch.equal(of_there[:, :longest], of_here) and (of_there[:, longest:] == IGNORED).all()
     labels = Examples(inputs, [1, 0]).batch([0, 1], torch.device("xla:0"))[1]
     assert labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("tags", [True, False])
+def test_on_a_tpu_what_a_batch_was_filled_up_with_is_not_among_the_scores(tags, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *_: self)
+    rows = {"input_ids": [[5, 6, 7], [7, 8]]}
+    asked = Examples(rows, [[1, 0, 1], [0, IGNORED]] if tags else [1, 0])
+
+    class Scores(torch.nn.Module):
+        def parameters(self, recurse=True):
+            return iter([SimpleNamespace(device=torch.device("xla:0"))])
+
+        def forward(self, input_ids):
+            return torch.zeros(len(input_ids), input_ids.shape[1], 4).transpose(1, 1 if tags else 2)
+
+    (_, scores), *_ = score_batches(Scores(), asked)
+    assert scores.shape[1:] == ((3, 4) if tags else (4, 3))
 
 
 def test_every_example_is_judged_once_also_in_a_last_batch_that_is_short():
