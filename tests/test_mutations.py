@@ -707,7 +707,7 @@ MUTATIONS = {
     ),
     "padding on the left counted in positions": (
         "models/decoders.py",
-        "(real.cumsum(1) - 1).clamp(min=0)",
+        "(real.long().cumsum(1) - 1).clamp(min=0)",
         "torch.ones_like(real).cumsum(1) - 1",
         "test_decoders.py::test_padding_on_the_left_changes_no_token",
     ),
