@@ -300,10 +300,9 @@ def score_batches(
             inputs, _ = examples.batch(batch.tolist(), device)
             scores = model(**inputs, **arguments).float().cpu()
         if device.type == "xla" and lengths is not None and scores.dim() == 3:
-            longest = int(lengths[batch].max())  # what `batch` has filled up goes again
-            scores = (
-                scores[:, :longest] if examples.tags else scores[..., :longest]
-            )  # else they are ends of spans
+            # What `batch` has filled up goes again; scores of three dimensions that are not of tags are of the ends of spans.
+            longest = int(lengths[batch].max())
+            scores = scores[:, :longest] if examples.tags else scores[..., :longest]
         return batch, scores
 
     with one_thread_each(min(cores, len(batches)) if on_cpu else 1) as spread:

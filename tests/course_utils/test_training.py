@@ -484,7 +484,7 @@ def test_a_batch_of_texts_and_a_batch_of_tokens_have_losses_of_one_kind():
 
 
 @pytest.mark.parametrize(("longest", "width"), [(3, 16), (16, 16), (17, 32), (33, 64)])
-def test_on_a_tpu_batches_have_few_widths_and_the_same_loss(longest, width, monkeypatch):
+def test_on_a_tpu_batches_have_few_widths_and_what_fills_them_asks_nothing(longest, width, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *_: self)  # nothing is moved here
     rows = [[5] * longest, [7, 8]]
     inputs = {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
